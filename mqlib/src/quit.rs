@@ -1,0 +1,60 @@
+//! Why a connection is closed: the text of the `quit` that goes before the close.
+
+use crate::request::Op;
+
+/// A reason to end a connection. Told to the client, who mends its request or its timing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Quit {
+    /// `LLLL` is no length, or more than the message holds.
+    #[error("invalid length header")]
+    InvalidLength,
+    /// The header is not JSON.
+    #[error("invalid JSON")]
+    InvalidJson,
+    /// `op` is missing, not a string, or not a request's.
+    #[error("invalid request op")]
+    InvalidOp,
+    /// Only register, addNode and login are allowed before login.
+    #[error("illegal op on unauthenticated socket")]
+    IllegalOp,
+    /// A parameter is missing or of the wrong type.
+    #[error("{} request missing param {}", .0.name(), .1)]
+    MissingParam(Op, &'static str),
+    /// Bytes follow the header of a request that has no body.
+    #[error("message body disallowed for {}", .0.name())]
+    BodyDisallowed(Op),
+    /// `etc` is no length, reaches beyond the body, or is not JSON.
+    #[error("invalid etc")]
+    InvalidEtc,
+    /// A second login on a connection.
+    #[error("already logged in")]
+    AlreadyLoggedIn,
+    /// Login of a user that is not registered.
+    #[error("userId unknown")]
+    UserUnknown,
+    /// Login with a name that is no node's of that user.
+    #[error("nodeId unknown")]
+    NodeUnknown,
+    /// Another connection holds the node.
+    #[error("node already active")]
+    NodeActive,
+    /// No login in time.
+    #[error("close timeout")]
+    LoginTimeout,
+    /// The user of this connection was deleted.
+    #[error("user deleted")]
+    UserDeleted,
+    /// The server stops; the client tries again later.
+    #[error("shutdown")]
+    Shutdown,
+    /// The store cannot be read or written; the client tries again later.
+    #[error("storage failure")]
+    Storage,
+    /// A message beyond the limit, refused from its announced length.
+    #[error("message too large")]
+    MessageTooLarge,
+    /// The framing is broken.
+    #[error("invalid frame")]
+    InvalidFrame,
+}

@@ -1,0 +1,363 @@
+//! What a client asks for: the requests of version 1, parsed, and built for our own client.
+//!
+//! A message is refused at the first thing wrong, in the original's order: length, JSON, op, whether
+//! the op is legal now, parameters, body. The fourth is for the broker to say, so what is wrong
+//! behind it waits in [`Incoming`] until then. Parsing borrows from the message; it runs on the
+//! link's own task, in parallel to the broker.
+
+mod fields;
+mod kind;
+
+pub use kind::Kind;
+
+use crate::header;
+use crate::id::MessageId;
+use crate::json;
+use crate::quit::Quit;
+use bytes::Bytes;
+use fields::Fields;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// The operations that a client may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// Create a user, or replace one's own aliases.
+    Register,
+    /// Add a node to a user.
+    AddNode,
+    /// Bind the connection to a node.
+    Login,
+    /// Send a message to users and lists.
+    Post,
+    /// Send a message to an alias.
+    Ping,
+    /// Take a delivered message off the queue.
+    Ack,
+    /// Add, invite or remove a member of a list.
+    ListEdit,
+}
+
+impl Op {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::AddNode => "addNode",
+            Self::Login => "login",
+            Self::Post => "post",
+            Self::Ping => "ping",
+            Self::Ack => "ack",
+            Self::ListEdit => "listEdit",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        const ALL: [Op; 7] =
+            [Op::Post, Op::Ack, Op::Ping, Op::ListEdit, Op::Login, Op::Register, Op::AddNode];
+        ALL.into_iter().find(|op| op.name() == name)
+    }
+
+    /// May it be asked for before login?
+    pub fn is_open_to_strangers(self) -> bool {
+        matches!(self, Self::Register | Self::AddNode | Self::Login)
+    }
+
+    fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Ping | Self::ListEdit)
+    }
+}
+
+/// A node's name as a client gave it. It is the node's password, so it is wiped when dropped and
+/// does not show in debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeName(Zeroizing<String>);
+
+impl NodeName {
+    /// A name to be turned into a key, or checked.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The name itself. Not for logs, nor for the disk.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for NodeName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NodeName(…)")
+    }
+}
+
+/// What a request carries besides its header: `etc`, then data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The length of the JSON value at the start of the body, if there is one.
+    pub etc: Option<usize>,
+    /// `etc` and data.
+    pub body: Bytes,
+}
+
+/// A request that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Create a user with its first node, or replace the aliases of the user logged in.
+    Register {
+        /// The user to create, or one's own.
+        user: String,
+        /// The first node's name.
+        new_node: NodeName,
+        /// Aliases separated by white space.
+        aliases: String,
+    },
+    /// Add a node to a user.
+    AddNode {
+        /// The user; ignored when logged in.
+        user: String,
+        /// The node to add.
+        new_node: NodeName,
+        /// A node that the user has already: the credential.
+        prev_node: NodeName,
+    },
+    /// Bind the connection to a node.
+    Login {
+        /// The user.
+        user: String,
+        /// The node's name.
+        node: NodeName,
+    },
+    /// Send a message to users and lists.
+    Post {
+        /// The client's own id, for the ack.
+        id: String,
+        /// The recipients, each once.
+        to: Vec<(String, Kind)>,
+        /// No copies to the sender's other nodes.
+        no_nodes: bool,
+        /// The message.
+        content: Content,
+    },
+    /// Send a message to an alias's owner.
+    Ping {
+        /// The client's own id, for the ack.
+        id: String,
+        /// The alias.
+        alias: String,
+        /// No copies to the sender's other nodes.
+        no_nodes: bool,
+        /// The message.
+        content: Content,
+    },
+    /// A delivered message arrived: delete it.
+    Ack {
+        /// Its id; `None` for a text that is no id of ours.
+        id: Option<MessageId>,
+        /// Was the type `ok`? Anything else has no effect.
+        ok: bool,
+    },
+    /// Change a list's members.
+    ListEdit {
+        /// The client's own id, for the ack.
+        id: String,
+        /// The list.
+        list: String,
+        /// `add`, `invite` or `remove`; another is an error that the ack tells.
+        edit: String,
+        /// A user, or for an invitation an alias.
+        member: String,
+        /// What an invitation says.
+        content: Content,
+    },
+}
+
+/// A message whose op is known; whether it is legal now is for the broker to say, before it looks
+/// at what is wrong with the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// The op.
+    pub op: Op,
+    /// The request, or what is wrong with it.
+    pub request: Result<Request, Quit>,
+}
+
+impl Incoming {
+    /// Parses a whole message as it came off the wire.
+    ///
+    /// # Errors
+    /// [`Quit::InvalidLength`], [`Quit::InvalidJson`] and [`Quit::InvalidOp`]; later ones are in
+    /// [`Incoming::request`].
+    pub fn parse(message: &Bytes) -> Result<Self, Quit> {
+        let (header, body) = header::split(message)?;
+        let header = std::str::from_utf8(header).map_err(|_| Quit::InvalidJson)?;
+        let fields: Fields<'_> = serde_json::from_str(header).map_err(|_| Quit::InvalidJson)?;
+        let op = fields.string(fields::OP).as_deref().and_then(Op::from_name);
+        let op = op.ok_or(Quit::InvalidOp)?;
+        Ok(Self { op, request: request(op, &fields, body) })
+    }
+}
+
+fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
+    let text =
+        |field: usize| fields.string(field).ok_or(Quit::MissingParam(op, fields::NAMES[field]));
+    let node = |field: usize| text(field).map(NodeName::new);
+    let disallowed = !op.has_body() && !body.is_empty();
+    let request = match op {
+        Op::Register => Request::Register {
+            user: text(fields::USER_ID)?,
+            new_node: node(fields::NEW_NODE)?,
+            aliases: text(fields::ALIASES)?,
+        },
+        Op::AddNode => Request::AddNode {
+            user: text(fields::USER_ID)?,
+            new_node: node(fields::NEW_NODE)?,
+            prev_node: node(fields::PREV_NODE)?,
+        },
+        Op::Login => Request::Login { user: text(fields::USER_ID)?, node: node(fields::NODE_ID)? },
+        Op::Post => Request::Post {
+            id: text(fields::ID)?,
+            to: fields
+                .get(fields::TO)
+                .and_then(kind::recipients)
+                .ok_or(Quit::MissingParam(op, fields::NAMES[fields::TO]))?,
+            no_nodes: fields.is_truthy(fields::NO_NODES),
+            content: content(fields, body)?,
+        },
+        Op::Ping => Request::Ping {
+            id: text(fields::ID)?,
+            alias: text(fields::ALIAS)?,
+            no_nodes: fields.is_truthy(fields::NO_NODES),
+            content: content(fields, body)?,
+        },
+        Op::Ack => {
+            let id = text(fields::ID)?;
+            let ok = text(fields::TYPE)? == "ok";
+            Request::Ack { id: id.parse().ok(), ok }
+        }
+        Op::ListEdit => Request::ListEdit {
+            id: text(fields::ID)?,
+            list: text(fields::TO)?,
+            edit: text(fields::TYPE)?,
+            member: text(fields::MEMBER)?,
+            content: content(fields, body)?,
+        },
+    };
+    if disallowed { Err(Quit::BodyDisallowed(op)) } else { Ok(request) }
+}
+
+/// The body with `etc` in front: as it came, or moved there from the header.
+fn content(fields: &Fields<'_>, body: Bytes) -> Result<Content, Quit> {
+    let Some(etc) = fields.get(fields::ETC) else { return Ok(Content { etc: None, body }) };
+    let text = etc.get();
+    if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        let mut moved = json::compact(text);
+        let length = moved.len();
+        moved.extend_from_slice(&body);
+        return Ok(Content { etc: Some(length), body: moved.into() });
+    }
+    let length: usize = text.parse().map_err(|_| Quit::InvalidEtc)?;
+    if length == 0 {
+        return Ok(Content { etc: None, body });
+    }
+    let value = body.get(..length).ok_or(Quit::InvalidEtc)?;
+    serde_json::from_slice::<IgnoredAny>(value).map_err(|_| Quit::InvalidEtc)?;
+    Ok(Content { etc: Some(length), body })
+}
+
+/// A request's message, for a client to send.
+///
+/// `None` if the header would be longer than [`header::MAX_HEADER`].
+pub fn encode<T: Serialize>(header: &T, etc: Option<&RawValue>, data: &[u8]) -> Option<Bytes> {
+    let etc = etc.map(RawValue::get).unwrap_or_default();
+    header::message(header, &[etc.as_bytes(), data])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(header: &str, body: &str) -> Bytes {
+        Bytes::from(format!("{:<4x}{header}{body}", header.len()))
+    }
+
+    fn parse(header: &str, body: &str) -> Result<Request, Quit> {
+        Incoming::parse(&message(header, body)).and_then(|incoming| incoming.request)
+    }
+
+    fn etc(header_etc: &str, body: &str) -> Result<Content, Quit> {
+        let header = format!(r#"{{"op":"ping","id":"1","alias":"a","etc":{header_etc}}}"#);
+        match parse(&header, body)? {
+            Request::Ping { content, .. } => Ok(content),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_is_refused_at_the_first_thing_wrong() {
+        for (header, body, quit) in [
+            ("{", "", Quit::InvalidJson),
+            ("", "", Quit::InvalidJson),
+            ("{} x", "", Quit::InvalidJson),
+            ("5", "", Quit::InvalidOp),
+            ("[]", "", Quit::InvalidOp),
+            ("\"register\"", "", Quit::InvalidOp),
+            (r#"{"op":1}"#, "", Quit::InvalidOp),
+            (r#"{"op":"Register"}"#, "", Quit::InvalidOp),
+            (r#"{"op":"toString"}"#, "", Quit::InvalidOp),
+            (r#"{"op":"register"}"#, "x", Quit::MissingParam(Op::Register, "userId")),
+            (
+                r#"{"op":"login","userId":5,"nodeId":"n"}"#,
+                "",
+                Quit::MissingParam(Op::Login, "userId"),
+            ),
+            (r#"{"op":"post","id":"1","to":null}"#, "", Quit::MissingParam(Op::Post, "to")),
+            (r#"{"op":"ack","id":"i"}"#, "", Quit::MissingParam(Op::Ack, "type")),
+            (r#"{"op":"ack","id":"i","type":"ok"}"#, "x", Quit::BodyDisallowed(Op::Ack)),
+            (
+                r#"{"op":"login","userId":"u","nodeId":"n","etc":1}"#,
+                "1",
+                Quit::BodyDisallowed(Op::Login),
+            ),
+        ] {
+            assert_eq!(parse(header, body), Err(quit), "{header}");
+        }
+    }
+
+    #[test]
+    fn of_doubled_keys_the_last_counts_and_escapes_are_read_in_keys_and_values() {
+        let header = r#"{"\u006fp":"login","userId":"a","userId":"\u00e91","nodeId":"n","zz":[1]}"#;
+        let login = Request::Login { user: "é1".into(), node: NodeName::new("n".into()) };
+        assert_eq!(parse(header, ""), Ok(login));
+    }
+
+    #[test]
+    fn an_etc_in_the_header_moves_to_the_body() {
+        for (inline, text) in
+            [("{ \"a\" : 1 }", "{\"a\":1}"), ("\"é\"", "\"\\u00e9\""), ("null", "null")]
+        {
+            let content = etc(inline, "DATA").unwrap();
+            assert_eq!(content.etc, Some(text.len()));
+            assert_eq!(content.body, format!("{text}DATA"));
+        }
+    }
+
+    #[test]
+    fn an_etc_that_is_no_json_within_the_body_is_refused() {
+        for (inline, body) in
+            [("1000", "short"), ("-1", "{}"), ("1.5", "{}"), ("1", "{}"), ("5", "ab cd")]
+        {
+            assert_eq!(etc(inline, body), Err(Quit::InvalidEtc), "{inline}");
+        }
+        assert_eq!(etc("2", "{}rest").unwrap().etc, Some(2));
+        assert_eq!(etc("0", "rest").unwrap().etc, None);
+    }
+
+    #[test]
+    fn a_node_name_does_not_show_in_debug_output() {
+        let shown = format!("{:?}", parse(r#"{"op":"login","userId":"u","nodeId":"hush"}"#, ""));
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
