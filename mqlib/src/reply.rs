@@ -131,9 +131,11 @@ pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
         error: AckError,
     }
     let r#type = if ok { "ok" } else { "error" };
-    let full = header::message(&Header { op: "ack", id, r#type, error }, &[]);
-    // Only a client's own enormous id makes a header too long; it gets what can be said.
     let cut = || AckError::Text("error text too long".into());
+    let full = header::message(&Header { op: "ack", id, r#type, error }, &[]);
+    let full =
+        full.or_else(|| header::message(&Header { op: "ack", id, r#type, error: cut() }, &[]));
+    // Left is a client whose own id fills a header.
     full.unwrap_or_else(|| whole(&Header { op: "ack", id: "", r#type, error: cut() }, &[]))
 }
 
@@ -259,6 +261,8 @@ mod tests {
     #[test]
     fn an_ack_too_long_for_a_header_says_so() {
         let message = ack("m", true, AckError::Text("x".repeat(70_000)));
-        assert_eq!(Reply::parse(&message).unwrap().error.as_deref(), Some("error text too long"));
+        let reply = Reply::parse(&message).unwrap();
+        assert_eq!(reply.error.as_deref(), Some("error text too long"));
+        assert_eq!(reply.id.as_deref(), Some("m"));
     }
 }

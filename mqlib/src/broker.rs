@@ -1,0 +1,401 @@
+//! The broker: the whole of the queue's behaviour, without a socket, a disk, a thread or a clock.
+//!
+//! One owner drives it. Things that happen go in ([`Broker::handle`]), what is to be done comes out
+//! ([`Broker::poll`]), and the time is an argument. So the same code runs on tokio, and in a
+//! simulation where a seed decides everything.
+//!
+//! A post's way: a link's request is checked against what the link may do; its recipients become
+//! nodes; the message gets its id and goes to the store ([`SpoolOp::Commit`]). Only when the store
+//! says it is durable does it enter the queues of the nodes that are online, and only then is the
+//! poster answered. A node that is offline has no state here at all. An ack of a node's goes to the
+//! store as a delete, and the node's next message goes out.
+
+mod accounts;
+mod lists;
+mod posts;
+mod session;
+
+use crate::directory::{Credential, Directory};
+use crate::id::{IdSource, MessageId};
+use crate::limits::Limits;
+use crate::node::{NodeId, UserId};
+use crate::now::Now;
+use crate::queue::{Owners, Queue};
+use crate::quit::Quit;
+use crate::request::{Incoming, Op, Request};
+use crate::store::{Opened, SpoolDone, SpoolOp};
+use bytes::Bytes;
+use posts::{Committing, Staging};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// A connection, by a number that its door chose and never uses again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// A request as a door hands it in: parsed, and with node names turned into keys.
+#[derive(Debug)]
+pub struct Asked {
+    /// The request.
+    pub incoming: Incoming,
+    /// The key of `newNode`.
+    pub new_node: Credential,
+    /// The key of `prevNode`, or of a login's `nodeId`.
+    pub node: Credential,
+}
+
+/// What happens to the broker.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection was made, at this time on the monotonic clock.
+    Opened(LinkId, Duration),
+    /// It asks for something.
+    Request(LinkId, Asked),
+    /// What it sent is no request.
+    Invalid(LinkId, Quit),
+    /// It is gone, both ways.
+    Closed(LinkId),
+    /// The store has done something.
+    Spool(SpoolDone),
+}
+
+/// What the broker wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a message.
+    Send(LinkId, Bytes),
+    /// Send a message that was sent on this connection before and not acked; pointless if the
+    /// first copy still waits for the socket.
+    SendAgain(LinkId, Bytes),
+    /// So many of the link's requests are settled: it may send as many more.
+    Settled(LinkId, usize),
+    /// Close the connection, with a last word.
+    Close(LinkId, Quit),
+    /// Hand this to the store.
+    Spool(SpoolOp),
+    /// The operator should know.
+    Trouble(String),
+}
+
+#[derive(Debug)]
+struct Link {
+    node: Option<NodeId>,
+    /// A request is under way whose answer goes before all later ones; these wait.
+    busy: bool,
+    waiting: VecDeque<Asked>,
+    settled: usize,
+    closing: bool,
+}
+
+/// An online node.
+#[derive(Debug)]
+struct Session {
+    link: LinkId,
+    queue: Queue,
+    /// The listing that counts.
+    listing: u64,
+    /// When the retry timer is set to go off.
+    retry_at: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Login(LinkId),
+    Retry(NodeId),
+}
+
+/// What a directory edit, or a copy, was asked for.
+#[derive(Debug)]
+struct Answer {
+    link: LinkId,
+    reply: Bytes,
+    /// A node that has got more than it knew, if it is online.
+    copied_to: Option<NodeId>,
+}
+
+/// Counts for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections.
+    pub links: usize,
+    /// Nodes that are logged in.
+    pub online: usize,
+    /// Users.
+    pub users: usize,
+    /// Nodes of all users.
+    pub nodes: usize,
+}
+
+/// The broker.
+#[derive(Debug)]
+pub struct Broker {
+    limits: Limits,
+    directory: Directory,
+    ids: IdSource,
+    links: HashMap<LinkId, Link>,
+    sessions: HashMap<NodeId, Session>,
+    owners: Owners,
+    committing: VecDeque<Committing>,
+    staging: HashMap<u64, Staging>,
+    answers: HashMap<u64, Answer>,
+    timers: BinaryHeap<Reverse<(Duration, Timer)>>,
+    token: u64,
+    unsettled: Vec<LinkId>,
+    out: VecDeque<Output>,
+}
+
+impl Broker {
+    /// The broker of a store that was just opened.
+    pub fn new(limits: Limits, opened: Opened) -> Self {
+        Self {
+            limits,
+            directory: opened.directory,
+            ids: IdSource::new(opened.birth.tag, opened.last_id),
+            links: HashMap::new(),
+            sessions: HashMap::new(),
+            owners: Owners::new(),
+            committing: VecDeque::new(),
+            staging: HashMap::new(),
+            answers: HashMap::new(),
+            timers: BinaryHeap::new(),
+            token: 0,
+            unsettled: Vec::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The users and lists.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Counts for the operator.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            links: self.links.len(),
+            online: self.sessions.len(),
+            users: self.directory.users().count(),
+            nodes: self.directory.users().map(|(_, user)| user.nodes.len()).sum(),
+        }
+    }
+
+    /// Has every request been answered that can be, and every message been committed?
+    pub fn is_settled(&self) -> bool {
+        self.committing.is_empty() && self.staging.is_empty() && self.answers.is_empty()
+    }
+
+    /// What keeps the broker from being drained.
+    #[cfg(feature = "testing")]
+    pub(crate) fn undrained(&self) -> String {
+        let queues = self.sessions.values().map(|session| &session.queue);
+        let undrained: Vec<_> = queues.filter(|queue| !queue.is_empty()).collect();
+        format!("{undrained:?}, owners {:?}", self.owners)
+    }
+
+    /// Has every node that is online got and acked all that waits for it?
+    pub fn is_drained(&self) -> bool {
+        self.sessions.values().all(|session| session.queue.is_empty())
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Opened(id, at) => {
+                let link = Link {
+                    node: None,
+                    busy: false,
+                    waiting: VecDeque::new(),
+                    settled: 0,
+                    closing: false,
+                };
+                self.links.insert(id, link);
+                self.set_timer(at + self.limits.login_timeout, Timer::Login(id));
+            }
+            Input::Request(id, asked) => match self.links.get_mut(&id) {
+                Some(link) if link.busy => link.waiting.push_back(asked),
+                Some(link) if !link.closing => self.request(now, id, asked),
+                _ => {}
+            },
+            Input::Invalid(id, quit) => self.close(id, quit),
+            Input::Closed(id) => self.closed(now, id),
+            Input::Spool(done) => self.spooled(now, done),
+        }
+    }
+
+    /// The next thing to be done.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front().or_else(|| {
+            let id = self.unsettled.pop()?;
+            let settled =
+                self.links.get_mut(&id).map_or(0, |link| std::mem::take(&mut link.settled));
+            Some(Output::Settled(id, settled))
+        })
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, on the monotonic clock.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied() {
+            if at > now.mono {
+                return;
+            }
+            self.timers.pop();
+            match timer {
+                Timer::Login(id) => {
+                    if self.links.get(&id).is_some_and(|link| link.node.is_none()) {
+                        self.close(id, Quit::LoginTimeout);
+                    }
+                }
+                Timer::Retry(node) => self.retry(now, at, node),
+            }
+        }
+    }
+
+    fn set_timer(&mut self, at: Duration, timer: Timer) {
+        self.timers.push(Reverse((at, timer)));
+    }
+
+    fn next_token(&mut self) -> u64 {
+        self.token += 1;
+        self.token
+    }
+
+    fn spool(&mut self, op: SpoolOp) {
+        self.out.push_back(Output::Spool(op));
+    }
+
+    fn send(&mut self, id: LinkId, message: Bytes) {
+        if self.links.contains_key(&id) {
+            self.out.push_back(Output::Send(id, message));
+        }
+    }
+
+    /// A request of the link's has had its effect and its answer.
+    fn settle(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            if link.settled == 0 {
+                self.unsettled.push(id);
+            }
+            link.settled += 1;
+        }
+    }
+
+    fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
+        let Asked { incoming: Incoming { op, request }, new_node, node } = asked;
+        let own = self.links.get(&id).and_then(|link| link.node);
+        match (request, own) {
+            _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
+            (Err(quit), _) => self.close(id, quit),
+            (Ok(Request::Register { user, aliases, .. }), None) => {
+                self.register(id, &user, new_node, &aliases);
+            }
+            (Ok(Request::Register { user, aliases, .. }), Some(own)) => {
+                self.set_aliases(now, id, own, &user, new_node, &aliases);
+            }
+            (Ok(Request::AddNode { user, .. }), own) => {
+                self.add_node(id, own, &user, new_node, node)
+            }
+            (Ok(Request::Login { user, .. }), None) => self.login(now, id, &user, node),
+            (Ok(Request::Login { .. }), Some(_)) => self.close(id, Quit::AlreadyLoggedIn),
+            (Ok(Request::Ack { id: message, ok }), Some(own)) => {
+                if let Some(message) = message.filter(|_| ok) {
+                    self.ack(now, own, message);
+                }
+                self.settle(id);
+            }
+            (Ok(request), Some(own)) => self.carry(now, id, own, request),
+            // Told apart above: what is left needs a login.
+            (Ok(_), None) => debug_assert!(op != Op::Login, "strangers are refused"),
+        }
+    }
+
+    /// What waited behind a request that is answered now.
+    fn go_on(&mut self, now: Now, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.busy = false;
+        while let Some(link) = self.links.get_mut(&id)
+            && !link.busy
+            && !link.closing
+            && let Some(asked) = link.waiting.pop_front()
+        {
+            self.request(now, id, asked);
+        }
+    }
+
+    fn set_busy(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.busy = true;
+        }
+    }
+
+    fn spooled(&mut self, now: Now, done: SpoolDone) {
+        match done {
+            SpoolDone::Committed(id) => self.committed(now, id, Ok(())),
+            SpoolDone::Refused(id, refusal) => self.committed(now, id, Err(refusal)),
+            SpoolDone::Edited(token) | SpoolDone::Copied(token) => {
+                if let Some(answer) = self.answers.remove(&token) {
+                    self.send(answer.link, answer.reply);
+                    self.settle(answer.link);
+                    self.go_on(now, answer.link);
+                    if let Some(node) = answer.copied_to {
+                        self.relist(now, node);
+                    }
+                }
+            }
+            SpoolDone::Listed(token, node, found, end) => {
+                let limits = &self.limits;
+                let session =
+                    self.sessions.get_mut(&node).filter(|session| session.listing == token);
+                if let Some(session) = session {
+                    session.queue.listed(found, end, limits);
+                    self.pump(now, node);
+                }
+            }
+            SpoolDone::Loaded(node, id, message) => {
+                if let Some(session) = self.sessions.get_mut(&node) {
+                    session.queue.loaded(id, message, &mut self.owners);
+                    self.pump(now, node);
+                }
+            }
+            SpoolDone::Staged(token, result) => self.staged(now, token, result),
+            SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
+        }
+    }
+
+    /// The connection is to end; what it still sends is ignored, and its node stays taken until it
+    /// is gone.
+    fn close(&mut self, id: LinkId, quit: Quit) {
+        if let Some(link) = self.links.get_mut(&id)
+            && !link.closing
+        {
+            link.closing = true;
+            link.waiting.clear();
+            self.out.push_back(Output::Close(id, quit));
+        }
+    }
+
+    fn nodes_of(&self, user: UserId) -> Vec<NodeId> {
+        self.directory.nodes(user).collect()
+    }
+}
+
+/// An ack owed to a poster.
+#[derive(Debug, Clone)]
+struct Poster {
+    link: LinkId,
+    /// The poster's own id for the post.
+    id: String,
+}
+
+/// What `next_id` is for: every message gets its id where it is handed to the store, so that ids
+/// and commits are in one order.
+impl Broker {
+    fn next_id(&mut self, now: Now) -> MessageId {
+        self.ids.next(now.wall)
+    }
+}

@@ -1,0 +1,108 @@
+//! Lists: edits, and the notices that tell of them.
+
+use super::posts::{Body, Meant};
+use super::{Broker, Poster};
+use crate::directory::{ListChange, ListError, Member};
+use crate::json;
+use crate::node::NodeId;
+use crate::now::{self, Now};
+use crate::reply::{self, AckError, Queued};
+use serde::Serialize;
+
+/// The `etc` of a listEdited.
+#[derive(Serialize)]
+struct Notice<'a> {
+    list: &'a str,
+    op: &'a str,
+    date: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<Alias<'a>>,
+}
+
+/// What an added user was before: invited by an alias, or a member already, which is the number 1.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Alias<'a> {
+    Name(&'a str),
+    Member(u8),
+}
+
+/// A listEdit, without what an invitation says.
+#[derive(Debug)]
+pub(super) struct ListEdit {
+    pub(super) list: String,
+    pub(super) edit: String,
+    pub(super) member: String,
+}
+
+impl Broker {
+    pub(super) fn edit_list(
+        &mut self,
+        now: Now,
+        own: NodeId,
+        poster: Poster,
+        request: &ListEdit,
+        body: Body,
+    ) {
+        let ListEdit { list, edit, member } = request;
+        match self.directory.edit_list(own.user, list, edit, member) {
+            Ok(change) => self.list_edited(now, own, poster, request, change, body),
+            Err(error) => {
+                self.discard(body);
+                self.refuse_list_edit(poster, &error);
+            }
+        }
+    }
+
+    fn refuse_list_edit(&mut self, poster: Poster, error: &ListError) {
+        let error = AckError::Text(error.to_string());
+        self.send(poster.link, reply::ack(&poster.id, false, error));
+        self.settle(poster.link);
+    }
+
+    fn list_edited(
+        &mut self,
+        now: Now,
+        own: NodeId,
+        poster: Poster,
+        request: &ListEdit,
+        change: ListChange,
+        body: Body,
+    ) {
+        if !change.edits.is_empty() {
+            let token = self.next_token();
+            self.spool(crate::store::SpoolOp::Edit(token, change.edits));
+        }
+        let inviting = request.edit == "invite";
+        if inviting {
+            let meant = Meant { nodes: self.nodes_of(change.member), to_one: Vec::new() };
+            self.send_out(now, own, body, meant, None);
+        } else {
+            self.discard(body);
+        }
+        let date = now::date(now.wall);
+        let alias = match &change.before {
+            _ if inviting => Some(Alias::Name(&request.member)),
+            Some(Member::Invited(alias)) => Some(Alias::Name(alias)),
+            Some(Member::Full) if request.edit == "add" => Some(Alias::Member(1)),
+            _ => None,
+        };
+        let notice = Notice {
+            list: &request.list,
+            op: &request.edit,
+            date: &date,
+            uid: (!inviting).then_some(request.member.as_str()),
+            alias,
+        };
+        let mut etc = Vec::new();
+        json::write(&mut etc, &notice);
+        let mut users = change.told;
+        users.push(own.user);
+        users.sort_unstable();
+        users.dedup();
+        let nodes = users.iter().flat_map(|user| self.directory.nodes(*user)).collect();
+        self.notify(now, own, Queued::ListEdited, Some(&etc), nodes, Some(poster));
+    }
+}

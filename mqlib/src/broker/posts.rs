@@ -1,0 +1,323 @@
+//! Messages: from a request to the store, and from there to queues and an ack.
+
+use super::lists::ListEdit;
+use super::{Broker, LinkId, Output, Poster};
+use crate::fanout::fanout;
+use crate::id::MessageId;
+use crate::journal::Post;
+use crate::node::NodeId;
+use crate::now::Now;
+use crate::queue::Item;
+use crate::reply::{self, AckError, Queued};
+use crate::request::{Content, Kind, Request};
+use crate::spool;
+use crate::store::{Refusal, SpoolOp, StagedBody};
+use bytes::Bytes;
+
+/// A message handed to the store, until it is durable.
+#[derive(Debug)]
+pub(super) struct Committing {
+    id: MessageId,
+    nodes: Vec<NodeId>,
+    to_one: bool,
+    /// The message; a large one is read when its turn comes.
+    message: Option<Bytes>,
+    /// Who is told, with the last message of a post.
+    answer: Option<(Poster, AckError)>,
+    /// It is one of several messages of one post, and not the last.
+    goes_on: bool,
+    /// An earlier one of them was refused.
+    refused: Option<Refusal>,
+}
+
+/// A request whose large body is on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Staging {
+    link: LinkId,
+    own: NodeId,
+    carried: Carried,
+}
+
+/// A request that carries a message.
+#[derive(Debug)]
+enum Carried {
+    Post { id: String, to: Vec<(String, Kind)>, no_nodes: bool, etc: Option<usize> },
+    Ping { id: String, alias: String, no_nodes: bool, etc: Option<usize> },
+    ListEdit { id: String, edit: ListEdit, etc: Option<usize> },
+}
+
+impl Carried {
+    fn id(&self) -> &str {
+        match self {
+            Self::Post { id, .. } | Self::Ping { id, .. } | Self::ListEdit { id, .. } => id,
+        }
+    }
+
+    fn etc(&self) -> Option<usize> {
+        match self {
+            Self::Post { etc, .. } | Self::Ping { etc, .. } | Self::ListEdit { etc, .. } => *etc,
+        }
+    }
+
+    /// How many messages it may become at most.
+    fn messages(&self) -> usize {
+        match self {
+            Self::Post { to, .. } => {
+                1 + to.iter().filter(|(_, kind)| *kind == Kind::OneNode).count()
+            }
+            Self::Ping { .. } | Self::ListEdit { .. } => 1,
+        }
+    }
+}
+
+/// The body of a message that has no id yet: in memory, or large and on disk, once for each
+/// message that it may become.
+#[derive(Debug)]
+pub(super) enum Body {
+    Here(Content),
+    Staged { etc: Option<usize>, copies: Vec<StagedBody> },
+}
+
+/// Who gets a message.
+pub(super) struct Meant {
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) to_one: Vec<Vec<NodeId>>,
+}
+
+impl Broker {
+    /// Takes a request that carries a message; a large one goes to the disk first.
+    pub(super) fn carry(&mut self, now: Now, link: LinkId, own: NodeId, request: Request) {
+        let (carried, content) = match request {
+            Request::Post { id, to, no_nodes, content } => {
+                (Carried::Post { id, to, no_nodes, etc: content.etc }, content)
+            }
+            Request::Ping { id, alias, no_nodes, content } => {
+                (Carried::Ping { id, alias, no_nodes, etc: content.etc }, content)
+            }
+            Request::ListEdit { id, list, edit, member, content } => {
+                let edit = ListEdit { list, edit, member };
+                (Carried::ListEdit { id, edit, etc: content.etc }, content)
+            }
+            Request::Register { .. }
+            | Request::AddNode { .. }
+            | Request::Login { .. }
+            | Request::Ack { .. } => return,
+        };
+        if content.body.len() <= self.limits.large {
+            return self.deliver(now, link, own, carried, Body::Here(content));
+        }
+        let token = self.next_token();
+        let header = self.queued(own, MessageId::ZERO, carried.etc(), &[]);
+        let copies = carried.messages();
+        self.staging.insert(token, Staging { link, own, carried });
+        self.set_busy(link);
+        self.spool(SpoolOp::Stage(token, content.body, header.len(), copies));
+    }
+
+    pub(super) fn staged(
+        &mut self,
+        now: Now,
+        token: u64,
+        result: Result<Vec<StagedBody>, Refusal>,
+    ) {
+        let Some(Staging { link, own, carried }) = self.staging.remove(&token) else { return };
+        match result {
+            Ok(copies) => {
+                let body = Body::Staged { etc: carried.etc(), copies };
+                self.deliver(now, link, own, carried, body);
+            }
+            Err(refusal) => {
+                let error = AckError::Text(refusal.to_string());
+                self.send(link, reply::ack(carried.id(), false, error));
+                self.settle(link);
+            }
+        }
+        self.go_on(now, link);
+    }
+
+    fn deliver(&mut self, now: Now, link: LinkId, own: NodeId, carried: Carried, body: Body) {
+        match carried {
+            Carried::Post { id, to, no_nodes, .. } => {
+                self.post(now, own, Poster { link, id }, &to, no_nodes, None, body);
+            }
+            Carried::Ping { id, alias, no_nodes, .. } => {
+                let poster = Poster { link, id };
+                let owner = self.directory.alias(&alias).and_then(|id| self.directory.user(id));
+                match owner.map(|owner| owner.name.to_string()) {
+                    Some(owner) => {
+                        let to = [(owner, Kind::AllNodes)];
+                        self.post(now, own, poster, &to, no_nodes, Some(AckError::Null), body);
+                    }
+                    None => self.refuse(poster, body, "alias not defined"),
+                }
+            }
+            Carried::ListEdit { id, edit, .. } => {
+                self.edit_list(now, own, Poster { link, id }, &edit, body);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a post has that many parts")]
+    fn post(
+        &mut self,
+        now: Now,
+        own: NodeId,
+        poster: Poster,
+        to: &[(String, Kind)],
+        no_nodes: bool,
+        error: Option<AckError>,
+        body: Body,
+    ) {
+        if to.is_empty() && no_nodes {
+            return self.refuse(poster, body, "msg lacks recipients");
+        }
+        let fanout = fanout(&self.directory, own, to, no_nodes);
+        if fanout.nodes.len() > self.limits.recipients {
+            return self.refuse(poster, body, "too many recipients");
+        }
+        let error = error.unwrap_or(fanout.error);
+        let meant = Meant { nodes: fanout.nodes, to_one: fanout.to_one };
+        self.send_out(now, own, body, meant, Some((poster, error)));
+    }
+
+    fn refuse(&mut self, poster: Poster, body: Body, why: &str) {
+        self.discard(body);
+        self.send(poster.link, reply::ack(&poster.id, false, AckError::Text(why.into())));
+        self.settle(poster.link);
+    }
+
+    /// Hands a message to the store, once for all its nodes and once for each recipient of which
+    /// only one node is to have it. If there is nobody, the poster is answered at once. Without an
+    /// answer, another message follows that brings it.
+    pub(super) fn send_out(
+        &mut self,
+        now: Now,
+        own: NodeId,
+        mut body: Body,
+        meant: Meant,
+        answer: Option<(Poster, AckError)>,
+    ) {
+        let mut messages: Vec<_> = meant.to_one.into_iter().map(|nodes| (nodes, true)).collect();
+        if !meant.nodes.is_empty() {
+            messages.push((meant.nodes, false));
+        }
+        let mut left = messages.len();
+        if left == 0
+            && let Some((poster, error)) = answer.clone()
+        {
+            self.answer(poster, error, None);
+        }
+        for (nodes, to_one) in messages {
+            left -= 1;
+            let id = self.next_id(now);
+            let content = match &mut body {
+                Body::Here(Content { etc, body }) => {
+                    let (etc, body) = (*etc, body.clone());
+                    spool::Content::Whole(self.queued(own, id, etc, &body))
+                }
+                Body::Staged { etc, copies } => {
+                    let etc = *etc;
+                    let Some(copy) = copies.pop() else { break };
+                    copy.content(self.queued(own, id, etc, &[]))
+                }
+            };
+            let answer = if left == 0 { answer.clone() } else { None };
+            let goes_on = answer.is_none();
+            self.commit_content(id, own, nodes, to_one, content, answer, goes_on);
+        }
+        self.discard(body);
+    }
+
+    fn queued(&self, own: NodeId, id: MessageId, etc: Option<usize>, body: &[u8]) -> Bytes {
+        let from = self.directory.user(own.user).map(|user| &*user.name).unwrap_or_default();
+        reply::queued(Queued::Deliver, id, from, etc, body)
+    }
+
+    /// Commits a message that is in memory.
+    pub(super) fn commit(
+        &mut self,
+        id: MessageId,
+        own: NodeId,
+        nodes: Vec<NodeId>,
+        to_one: bool,
+        message: Bytes,
+        answer: Option<(Poster, AckError)>,
+    ) {
+        let content = spool::Content::Whole(message);
+        self.commit_content(id, own, nodes, to_one, content, answer, false);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a commit has that many parts")]
+    fn commit_content(
+        &mut self,
+        id: MessageId,
+        origin: NodeId,
+        nodes: Vec<NodeId>,
+        to_one: bool,
+        content: spool::Content,
+        answer: Option<(Poster, AckError)>,
+        goes_on: bool,
+    ) {
+        let message = match &content {
+            spool::Content::Whole(message) => Some(message.clone()),
+            spool::Content::Staged(_) => None,
+        };
+        let recipients = nodes.clone();
+        self.committing.push_back(Committing {
+            id,
+            nodes: recipients,
+            to_one,
+            message,
+            answer,
+            goes_on,
+            refused: None,
+        });
+        self.spool(SpoolOp::Commit(Post { id, origin, nodes, to_one, content }));
+    }
+
+    /// The store has made a message durable, or not.
+    pub(super) fn committed(&mut self, now: Now, id: MessageId, result: Result<(), Refusal>) {
+        let Some(committing) = self.committing.pop_front() else { return };
+        debug_assert_eq!(committing.id, id, "commits are answered in order");
+        let Committing { nodes, to_one, message, answer, goes_on, refused, .. } = committing;
+        if result.is_ok() {
+            for node in nodes {
+                if let Some(session) = self.sessions.get_mut(&node) {
+                    let item = Item { id, to_one, message: message.clone() };
+                    session.queue.push(item, &self.limits);
+                    self.pump(now, node);
+                }
+            }
+        }
+        let refused = refused.or(result.err());
+        if goes_on && let Some(next) = self.committing.front_mut() {
+            next.refused = refused;
+        }
+        if let Some((poster, error)) = answer {
+            self.answer(poster, error, refused);
+        }
+    }
+
+    /// The store has failed: nothing that waits for it will be durable, as far as anyone knows.
+    pub fn abandon(&mut self, now: Now) {
+        while let Some(id) = self.committing.front().map(|committing| committing.id) {
+            self.committed(now, id, Err(Refusal::Disk));
+        }
+    }
+
+    fn answer(&mut self, poster: Poster, error: AckError, refusal: Option<Refusal>) {
+        let error = refusal.map_or(error, |refusal| AckError::Text(refusal.to_string()));
+        self.send(poster.link, reply::ack(&poster.id, refusal.is_none(), error));
+        self.settle(poster.link);
+    }
+
+    /// Gives up large bodies that became no message.
+    pub(super) fn discard(&mut self, body: Body) {
+        if let Body::Staged { copies, .. } = body
+            && !copies.is_empty()
+        {
+            let numbers = copies.into_iter().map(StagedBody::number).collect();
+            self.out.push_back(Output::Spool(SpoolOp::Unstage(numbers)));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Online nodes: deliveries, acks, redelivery, and what happens when one leaves.
+
+use super::{Broker, LinkId, Output, Timer};
+use crate::id::MessageId;
+use crate::node::NodeId;
+use crate::now::Now;
+use crate::queue::Step;
+use crate::store::SpoolOp;
+use std::time::Duration;
+
+impl Broker {
+    /// Does all that the node's queue can do now.
+    pub(super) fn pump(&mut self, now: Now, node: NodeId) {
+        let Some(session) = self.sessions.get_mut(&node) else { return };
+        let link = session.link;
+        if self.links.get(&link).is_none_or(|link| link.closing) {
+            return;
+        }
+        while let Some(step) = session.queue.next(now.mono, &mut self.owners, &self.limits) {
+            self.out.push_back(match step {
+                Step::Send { message, again: false } => Output::Send(link, message),
+                Step::Send { message, again: true } => Output::SendAgain(link, message),
+                Step::Read(id, to_one) => Output::Spool(SpoolOp::Read(node, id, to_one)),
+                Step::List(after) => {
+                    self.token += 1;
+                    session.listing = self.token;
+                    Output::Spool(SpoolOp::List(self.token, node, after))
+                }
+            });
+        }
+        if session.retry_at.is_none()
+            && let Some(at) = session.queue.next_retry(&self.limits)
+        {
+            session.retry_at = Some(at);
+            self.set_timer(at, Timer::Retry(node));
+        }
+    }
+
+    pub(super) fn retry(&mut self, now: Now, at: Duration, node: NodeId) {
+        let Some(session) = self.sessions.get_mut(&node) else { return };
+        if session.retry_at != Some(at) {
+            return;
+        }
+        session.retry_at = None;
+        for (id, to_one) in session.queue.retry(now.mono, &self.limits) {
+            self.out.push_back(Output::Spool(SpoolOp::Read(node, id, to_one)));
+        }
+        self.pump(now, node);
+    }
+
+    pub(super) fn ack(&mut self, now: Now, node: NodeId, id: MessageId) {
+        let Some(session) = self.sessions.get_mut(&node) else { return };
+        match session.queue.ack(id) {
+            None => return,
+            Some(false) => self.spool(SpoolOp::Delete(id, vec![node])),
+            Some(true) => {
+                self.owners.remove(&id);
+                let nodes = self.nodes_of(node.user);
+                for other in nodes.iter().filter(|other| **other != node) {
+                    if let Some(session) = self.sessions.get_mut(other) {
+                        session.queue.remove(id);
+                        // It may have been all that stood before what is to be listed.
+                        self.pump(now, *other);
+                    }
+                }
+                self.spool(SpoolOp::Delete(id, nodes));
+            }
+        }
+        self.pump(now, node);
+    }
+
+    /// The node's queue has got older messages than it knows: they are listed anew.
+    pub(super) fn relist(&mut self, now: Now, node: NodeId) {
+        if let Some(session) = self.sessions.get_mut(&node) {
+            session.queue.relist();
+            self.pump(now, node);
+        }
+    }
+
+    pub(super) fn closed(&mut self, now: Now, id: LinkId) {
+        let Some(link) = self.links.remove(&id) else { return };
+        let Some(node) = link.node else { return };
+        let Some(session) = self.sessions.remove(&node) else { return };
+        let taken: Vec<MessageId> = session.queue.taken().collect();
+        for message in &taken {
+            self.owners.remove(message);
+        }
+        if session.queue.is_empty() {
+            self.spool(SpoolOp::Tidy(node));
+        }
+        if !taken.is_empty() {
+            for other in self.nodes_of(node.user) {
+                self.pump(now, other);
+            }
+        }
+    }
+}

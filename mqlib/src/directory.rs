@@ -1,0 +1,385 @@
+//! The directory: users with their nodes and aliases, and lists with their members.
+//!
+//! It lives in memory whole, and answers by small numbers. Every change is an [`Edit`]: a method
+//! checks the request, applies its edits here, and hands them out to be made durable; the same
+//! edits fill the directory at a start. A request that changed it is answered when its edits are
+//! durable, not before.
+
+mod list;
+
+pub use list::{ListChange, ListError, Member};
+
+use crate::credential::NodeKey;
+use crate::name;
+use crate::node::{MAX_NODES, NodeId, UserId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The directory. Its owner is the broker.
+#[derive(Debug, Default)]
+pub struct Directory {
+    users: HashMap<UserId, User>,
+    names: HashMap<Arc<str>, UserId>,
+    aliases: HashMap<Arc<str>, UserId>,
+    lists: HashMap<Arc<str>, BTreeMap<UserId, Member>>,
+    /// The next user's number.
+    next_user: u32,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name, unique among users.
+    pub name: Arc<str>,
+    /// The aliases, unique in the directory, in the order given.
+    pub aliases: Vec<Arc<str>>,
+    /// The nodes, by offset.
+    pub nodes: Vec<Node>,
+}
+
+/// A node as the directory knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// 0–99, unique in its user.
+    pub offset: u8,
+    /// The hash of its name.
+    pub key: NodeKey,
+}
+
+/// A change of the directory, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// A user as it is now.
+    User(UserId, User),
+    /// A list's member as it is now, or `None` if it is no longer one.
+    Member(Arc<str>, UserId, Option<Member>),
+}
+
+/// Why a user was not registered, or its aliases not replaced. Told to the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterError {
+    /// The name is taken; these are that user's aliases.
+    #[error("user exists")]
+    Exists(String),
+    /// A user needs a first node.
+    #[error("new nodename required")]
+    NodeRequired,
+    /// A name is empty, too long, or not printable.
+    #[error("invalid name")]
+    InvalidName,
+    /// Logged in, one can only replace one's own aliases.
+    #[error("no such user")]
+    NotOneself,
+    /// Logged in, a register takes no node.
+    #[error("prev nodename invalid")]
+    NodeUnwanted,
+}
+
+/// Why a node was not added. Told to the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddNodeError {
+    /// A node needs a name.
+    #[error("new nodename required")]
+    NodeRequired,
+    /// The name is too long or not printable.
+    #[error("invalid name")]
+    InvalidName,
+    /// No such user.
+    #[error("userId unknown")]
+    UserUnknown,
+    /// The credential is no node's name.
+    #[error("nodeId unknown")]
+    NodeUnknown,
+    /// The same, logged in.
+    #[error("prev nodename invalid")]
+    PrevInvalid,
+    /// The user has 100 nodes.
+    #[error("no offsets available")]
+    NoOffsets,
+    /// The name is that of the node at this offset.
+    #[error("new nodename exists")]
+    Exists(u8),
+}
+
+/// A node's name in a request: its key, or why it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// The name was empty.
+    Empty,
+    /// The name is none that a node may have.
+    Invalid,
+    /// The name's hash.
+    Key(NodeKey),
+}
+
+impl Directory {
+    /// A directory with a next user's number, to be filled by [`apply`](Self::apply).
+    pub fn new(next_user: u32) -> Self {
+        Self { next_user, ..Self::default() }
+    }
+
+    /// Makes a change that was checked, or stored, before.
+    pub fn apply(&mut self, edit: &Edit) {
+        match edit {
+            Edit::User(id, user) => self.put_user(*id, user.clone()),
+            Edit::Member(list, user, Some(member)) => {
+                self.lists.entry(list.clone()).or_default().insert(*user, member.clone());
+            }
+            Edit::Member(list, user, None) => {
+                if let Some(members) = self.lists.get_mut(list) {
+                    members.remove(user);
+                    if members.is_empty() {
+                        self.lists.remove(list);
+                    }
+                }
+            }
+        }
+    }
+
+    fn put_user(&mut self, id: UserId, user: User) {
+        if let Some(before) = self.users.get(&id) {
+            for alias in &before.aliases {
+                self.aliases.remove(alias);
+            }
+        }
+        for alias in &user.aliases {
+            self.aliases.insert(alias.clone(), id);
+        }
+        self.names.insert(user.name.clone(), id);
+        self.next_user = self.next_user.max(id.0 + 1);
+        self.users.insert(id, user);
+    }
+
+    /// The user of this name.
+    pub fn user_id(&self, name: &str) -> Option<UserId> {
+        self.names.get(name).copied()
+    }
+
+    /// The user with this number.
+    pub fn user(&self, id: UserId) -> Option<&User> {
+        self.users.get(&id)
+    }
+
+    /// The owner of this alias.
+    pub fn alias(&self, alias: &str) -> Option<UserId> {
+        self.aliases.get(alias).copied()
+    }
+
+    /// All aliases and their owners' names.
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.aliases.iter().filter_map(|(alias, id)| Some((&**alias, &*self.user(*id)?.name)))
+    }
+
+    /// All users.
+    pub fn users(&self) -> impl Iterator<Item = (UserId, &User)> {
+        self.users.iter().map(|(id, user)| (*id, user))
+    }
+
+    /// The node of `user` whose name has this key.
+    pub fn node(&self, user: UserId, key: &NodeKey) -> Option<NodeId> {
+        let nodes = &self.user(user)?.nodes;
+        nodes.iter().find(|node| node.key == *key).map(|node| NodeId { user, offset: node.offset })
+    }
+
+    /// All nodes of a user.
+    pub fn nodes(&self, user: UserId) -> impl Iterator<Item = NodeId> {
+        let nodes = self.user(user).map(|user| user.nodes.as_slice()).unwrap_or_default();
+        nodes.iter().map(move |node| NodeId { user, offset: node.offset })
+    }
+
+    /// Creates a user with its node 0. The aliases accepted, or `None` if none were asked for.
+    pub fn register(
+        &mut self,
+        name: &str,
+        node: Credential,
+        aliases: &str,
+    ) -> Result<(Option<String>, Vec<Edit>), RegisterError> {
+        if !name::is_valid(name) {
+            return Err(RegisterError::InvalidName);
+        }
+        if let Some(user) = self.user_id(name).and_then(|id| self.user(id)) {
+            return Err(RegisterError::Exists(user.aliases.join(" ")));
+        }
+        let key = match node {
+            Credential::Empty => return Err(RegisterError::NodeRequired),
+            Credential::Invalid => return Err(RegisterError::InvalidName),
+            Credential::Key(key) => key,
+        };
+        let accepted = self.accept(aliases, None)?;
+        let answer = (!aliases.is_empty()).then(|| accepted.join(" "));
+        let nodes = vec![Node { offset: 0, key }];
+        let user = User { name: name.into(), aliases: accepted, nodes };
+        Ok((answer, self.change(vec![Edit::User(UserId(self.next_user), user)])))
+    }
+
+    /// Replaces a user's aliases; an empty string changes nothing. The aliases accepted, or `None`
+    /// if none were asked for.
+    pub fn set_aliases(
+        &mut self,
+        own: UserId,
+        name: &str,
+        node: Credential,
+        aliases: &str,
+    ) -> Result<(Option<String>, Vec<Edit>), RegisterError> {
+        let user = self.user(own).filter(|user| &*user.name == name);
+        let mut user = user.ok_or(RegisterError::NotOneself)?.clone();
+        if node != Credential::Empty {
+            return Err(RegisterError::NodeUnwanted);
+        }
+        if aliases.is_empty() {
+            return Ok((None, Vec::new()));
+        }
+        user.aliases = self.accept(aliases, Some(own))?;
+        let answer = user.aliases.join(" ");
+        Ok((Some(answer), self.change(vec![Edit::User(own, user)])))
+    }
+
+    /// The aliases that `own` may have of those asked for: of doubled ones the last, none of
+    /// another's.
+    fn accept(&self, aliases: &str, own: Option<UserId>) -> Result<Vec<Arc<str>>, RegisterError> {
+        let mut accepted: Vec<Arc<str>> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for alias in aliases.split_whitespace().rev() {
+            if !name::is_valid(alias) {
+                return Err(RegisterError::InvalidName);
+            }
+            if seen.insert(alias) && self.alias(alias).is_none_or(|owner| Some(owner) == own) {
+                accepted.push(alias.into());
+            }
+        }
+        accepted.reverse();
+        Ok(accepted)
+    }
+
+    /// Checks an addNode's credential: the node whose queue the new one gets. Logged in, that is
+    /// one's own.
+    pub fn prev_node(
+        &self,
+        own: Option<NodeId>,
+        user: &str,
+        prev: Credential,
+    ) -> Result<NodeId, AddNodeError> {
+        let user = match own {
+            Some(own) => own.user,
+            None => self.user_id(user).ok_or(AddNodeError::UserUnknown)?,
+        };
+        let found = match prev {
+            Credential::Key(key) => self.node(user, &key),
+            Credential::Empty | Credential::Invalid => None,
+        };
+        match (found, own) {
+            (Some(_), Some(own)) => Ok(own),
+            (Some(prev), None) => Ok(prev),
+            (None, Some(_)) => Err(AddNodeError::PrevInvalid),
+            (None, None) => Err(AddNodeError::NodeUnknown),
+        }
+    }
+
+    /// Adds a node at the lowest free offset.
+    pub fn add_node(
+        &mut self,
+        user: UserId,
+        node: Credential,
+    ) -> Result<(NodeId, Vec<Edit>), AddNodeError> {
+        let key = match node {
+            Credential::Empty => return Err(AddNodeError::NodeRequired),
+            Credential::Invalid => return Err(AddNodeError::InvalidName),
+            Credential::Key(key) => key,
+        };
+        if let Some(node) = self.node(user, &key) {
+            return Err(AddNodeError::Exists(node.offset));
+        }
+        let mut changed = self.user(user).ok_or(AddNodeError::UserUnknown)?.clone();
+        let taken = |offset: &u8| changed.nodes.iter().any(|node| node.offset == *offset);
+        let free = (0..MAX_NODES as u8).find(|offset| !taken(offset));
+        let offset = free.ok_or(AddNodeError::NoOffsets)?;
+        changed.nodes.push(Node { offset, key });
+        changed.nodes.sort_by_key(|node| node.offset);
+        let edits = self.change(vec![Edit::User(user, changed)]);
+        Ok((NodeId { user, offset }, edits))
+    }
+
+    fn change(&mut self, edits: Vec<Edit>) -> Vec<Edit> {
+        for edit in &edits {
+            self.apply(edit);
+        }
+        edits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Credential {
+        Credential::Key(NodeKey([byte; 32]))
+    }
+
+    fn registered(directory: &mut Directory, name: &str, aliases: &str) -> Option<String> {
+        directory.register(name, key(0), aliases).unwrap().0
+    }
+
+    #[test]
+    fn of_doubled_aliases_the_last_is_kept_and_taken_ones_are_dropped() {
+        let mut directory = Directory::default();
+        assert_eq!(registered(&mut directory, "u1", "  a   a\tb\n "), Some("a b".into()));
+        assert_eq!(registered(&mut directory, "u2", "b c u1"), Some("c u1".into()));
+        assert_eq!(registered(&mut directory, "u3", "   "), Some(String::new()));
+        assert_eq!(registered(&mut directory, "u4", ""), None);
+        assert_eq!(registered(&mut directory, "u5", "x y x"), Some("y x".into()));
+        let exists = directory.register("u1", key(0), "z");
+        assert_eq!(exists.unwrap_err(), RegisterError::Exists("a b".into()));
+    }
+
+    #[test]
+    fn replacing_aliases_frees_the_old_ones_and_may_keep_some() {
+        let mut directory = Directory::default();
+        registered(&mut directory, "u1", "a b");
+        let own = directory.user_id("u1").unwrap();
+        let (aliases, _) = directory.set_aliases(own, "u1", Credential::Empty, "c b").unwrap();
+        assert_eq!(aliases, Some("c b".into()));
+        assert_eq!(directory.alias("a"), None);
+        assert_eq!(directory.alias("c"), Some(own));
+        let unchanged = directory.set_aliases(own, "u1", Credential::Empty, "").unwrap();
+        assert_eq!(unchanged, (None, vec![]));
+    }
+
+    #[test]
+    fn nobody_replaces_anothers_aliases() {
+        let mut directory = Directory::default();
+        registered(&mut directory, "u1", "a");
+        registered(&mut directory, "u2", "b");
+        let own = directory.user_id("u1").unwrap();
+        let refused = directory.set_aliases(own, "u2", Credential::Empty, "c");
+        assert_eq!(refused.unwrap_err(), RegisterError::NotOneself);
+        assert_eq!(directory.alias("b"), directory.user_id("u2"));
+    }
+
+    #[test]
+    fn a_user_has_at_most_a_hundred_nodes_and_a_known_name_tells_its_offset() {
+        let mut directory = Directory::default();
+        registered(&mut directory, "u1", "");
+        let user = directory.user_id("u1").unwrap();
+        for offset in 1..100 {
+            assert_eq!(directory.add_node(user, key(offset)).unwrap().0.offset, offset);
+        }
+        assert_eq!(directory.add_node(user, key(100)).unwrap_err(), AddNodeError::NoOffsets);
+        assert_eq!(directory.add_node(user, key(7)).unwrap_err(), AddNodeError::Exists(7));
+    }
+
+    #[test]
+    fn edits_applied_to_an_empty_directory_make_the_same_one() {
+        let mut directory = Directory::default();
+        let mut copy = Directory::default();
+        let mut edits = directory.register("u1", key(0), "a b").unwrap().1;
+        let own = directory.user_id("u1").unwrap();
+        edits.extend(directory.set_aliases(own, "u1", Credential::Empty, "c").unwrap().1);
+        edits.extend(directory.add_node(own, key(1)).unwrap().1);
+        for edit in &edits {
+            copy.apply(edit);
+        }
+        assert_eq!(copy.user(own), directory.user(own));
+        assert_eq!((copy.alias("a"), copy.alias("c")), (None, Some(own)));
+        assert_eq!(copy.next_user, directory.next_user);
+    }
+}

@@ -1,0 +1,283 @@
+//! Lists: who is a member, who is invited, and how that changes.
+//!
+//! A list exists as long as it has members. Whoever is in it, invited or full, may add and invite;
+//! who adds anyone becomes a full member by it, so accepting an invitation is adding oneself.
+
+use super::{Directory, Edit};
+use crate::name;
+use crate::node::UserId;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How a user is in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Member {
+    /// A full member.
+    Full,
+    /// Invited by this alias; not yet accepted.
+    Invited(String),
+}
+
+/// A change of a list that was made, and who is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListChange {
+    /// The user added, removed or invited.
+    pub member: UserId,
+    /// What an added user was in the list before.
+    pub before: Option<Member>,
+    /// The full members now, and whoever was removed.
+    pub told: Vec<UserId>,
+    /// What is to be stored.
+    pub edits: Vec<Edit>,
+}
+
+/// Why a list was not changed. Told to the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// There is no such list.
+    #[error("{edit} list {list} not found")]
+    NoList {
+        /// `listAdd`, `listRemove` or `listInvite`.
+        edit: &'static str,
+        /// The list.
+        list: String,
+    },
+    /// Who asked is not in the list.
+    #[error("{edit} list {list} by {by} not found")]
+    NotIn {
+        /// As above.
+        edit: &'static str,
+        /// The list.
+        list: String,
+        /// Who asked.
+        by: String,
+    },
+    /// The member named does not exist, or is not in the list.
+    #[error("{edit} list {list} member {member} not found")]
+    NoMember {
+        /// As above.
+        edit: &'static str,
+        /// The list.
+        list: String,
+        /// The name as given.
+        member: String,
+    },
+    /// A full member cannot be invited.
+    #[error("listInvite list {list} member {member} already a member")]
+    AlreadyMember {
+        /// The list.
+        list: String,
+        /// The alias as given.
+        member: String,
+    },
+    /// The list's name is empty, too long, or not printable.
+    #[error("invalid name")]
+    InvalidName,
+    /// `type` is none of add, invite, remove.
+    #[error("invalid listEdit type: {0}")]
+    InvalidEdit(String),
+}
+
+impl Directory {
+    /// How a user is in a list; `None` if there is no such list.
+    pub fn membership(&self, list: &str, user: UserId) -> Option<Option<&Member>> {
+        self.lists.get(list).map(|members| members.get(&user))
+    }
+
+    /// The full members of a list.
+    pub fn full_members(&self, list: &str) -> impl Iterator<Item = UserId> {
+        let members = self.lists.get(list).into_iter().flatten();
+        members.filter(|(_, member)| **member == Member::Full).map(|(user, _)| *user)
+    }
+
+    /// Adds, invites or removes a member, for the user `by`.
+    pub fn edit_list(
+        &mut self,
+        by: UserId,
+        list: &str,
+        edit: &str,
+        member: &str,
+    ) -> Result<ListChange, ListError> {
+        let request = Request { by, list, member };
+        match edit {
+            "add" => self.list_add(request),
+            "invite" => self.list_invite(request),
+            "remove" => self.list_remove(request),
+            other => Err(ListError::InvalidEdit(other.to_owned())),
+        }
+    }
+
+    fn list_add(&mut self, request: Request<'_>) -> Result<ListChange, ListError> {
+        const EDIT: &str = "listAdd";
+        let Request { by, list, member } = request;
+        self.may_extend(EDIT, by, list)?;
+        let user = self.user_id(member).ok_or_else(|| request.no_member(EDIT))?;
+        let before = self.membership(list, user).flatten().cloned();
+        Ok(self.changed(
+            request,
+            user,
+            before,
+            vec![(by, Some(Member::Full)), (user, Some(Member::Full))],
+        ))
+    }
+
+    fn list_invite(&mut self, request: Request<'_>) -> Result<ListChange, ListError> {
+        const EDIT: &str = "listInvite";
+        let Request { by, list, member } = request;
+        self.may_extend(EDIT, by, list)?;
+        let user = self.alias(member).ok_or_else(|| request.no_member(EDIT))?;
+        if user == by || self.membership(list, user) == Some(Some(&Member::Full)) {
+            let (list, member) = (list.to_owned(), member.to_owned());
+            return Err(ListError::AlreadyMember { list, member });
+        }
+        let invited = Member::Invited(member.to_owned());
+        Ok(self.changed(request, user, None, vec![(by, Some(Member::Full)), (user, Some(invited))]))
+    }
+
+    fn list_remove(&mut self, request: Request<'_>) -> Result<ListChange, ListError> {
+        const EDIT: &str = "listRemove";
+        let Request { by, list, member } = request;
+        if !self.lists.contains_key(list) {
+            return Err(ListError::NoList { edit: EDIT, list: list.to_owned() });
+        }
+        self.must_be_in(EDIT, by, list)?;
+        let user = self.user_id(member);
+        let user = user.filter(|user| self.membership(list, *user).flatten().is_some());
+        let user = user.ok_or_else(|| request.no_member(EDIT))?;
+        let mut change = self.changed(request, user, None, vec![(user, None)]);
+        if user != by {
+            change.told.push(user);
+        }
+        Ok(change)
+    }
+
+    /// Whoever is in a list may add to it, and anyone may begin one.
+    fn may_extend(&self, edit: &'static str, by: UserId, list: &str) -> Result<(), ListError> {
+        if !name::is_valid(list) {
+            return Err(ListError::InvalidName);
+        }
+        if self.lists.contains_key(list) { self.must_be_in(edit, by, list) } else { Ok(()) }
+    }
+
+    fn must_be_in(&self, edit: &'static str, by: UserId, list: &str) -> Result<(), ListError> {
+        if self.membership(list, by).flatten().is_some() {
+            return Ok(());
+        }
+        let by = self.user(by).map(|user| user.name.to_string()).unwrap_or_default();
+        Err(ListError::NotIn { edit, list: list.to_owned(), by })
+    }
+
+    fn changed(
+        &mut self,
+        request: Request<'_>,
+        member: UserId,
+        before: Option<Member>,
+        wanted: Vec<(UserId, Option<Member>)>,
+    ) -> ListChange {
+        let list: Arc<str> = request.list.into();
+        let mut edits = Vec::new();
+        for (user, wish) in wanted {
+            if self.membership(&list, user).flatten() != wish.as_ref() {
+                let edit = Edit::Member(list.clone(), user, wish);
+                self.apply(&edit);
+                edits.push(edit);
+            }
+        }
+        let told = self.full_members(&list).collect();
+        ListChange { member, before, told, edits }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    by: UserId,
+    list: &'a str,
+    member: &'a str,
+}
+
+impl Request<'_> {
+    fn no_member(&self, edit: &'static str) -> ListError {
+        ListError::NoMember { edit, list: self.list.to_owned(), member: self.member.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Credential;
+    use super::*;
+    use crate::credential::NodeKey;
+
+    fn with_users(names: &[&str]) -> (Directory, Vec<UserId>) {
+        let mut directory = Directory::default();
+        for name in names {
+            let key = Credential::Key(NodeKey([0; 32]));
+            directory.register(name, key, &format!("al-{name}")).unwrap();
+        }
+        let ids = names.iter().map(|name| directory.user_id(name).unwrap()).collect();
+        (directory, ids)
+    }
+
+    fn error(result: Result<ListChange, ListError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn who_begins_a_list_is_in_it_and_accepting_is_adding_oneself() {
+        let (mut directory, ids) = with_users(&["u1", "u2"]);
+        let invited = directory.edit_list(ids[0], "L", "invite", "al-u2").unwrap();
+        assert_eq!((invited.member, invited.told), (ids[1], vec![ids[0]]));
+        let accepted = directory.edit_list(ids[1], "L", "add", "u2").unwrap();
+        assert_eq!(accepted.before, Some(Member::Invited("al-u2".into())));
+        assert_eq!(accepted.told, ids);
+        let again = directory.edit_list(ids[0], "L", "add", "u2").unwrap();
+        assert_eq!((again.before, again.edits), (Some(Member::Full), vec![]));
+    }
+
+    #[test]
+    fn the_invited_may_add_and_become_full_members_by_it() {
+        let (mut directory, ids) = with_users(&["u1", "u2", "u3"]);
+        directory.edit_list(ids[0], "L", "invite", "al-u2").unwrap();
+        assert_eq!(directory.edit_list(ids[1], "L", "add", "u3").unwrap().told, ids);
+    }
+
+    #[test]
+    fn the_removed_is_told_and_an_emptied_list_vanishes() {
+        let (mut directory, ids) = with_users(&["u1", "u2"]);
+        directory.edit_list(ids[0], "L", "add", "u2").unwrap();
+        assert_eq!(directory.edit_list(ids[0], "L", "remove", "u2").unwrap().told, ids);
+        assert_eq!(directory.edit_list(ids[0], "L", "remove", "u1").unwrap().told, vec![]);
+        assert_eq!(directory.membership("L", ids[0]), None);
+    }
+
+    #[test]
+    fn a_refused_edit_changes_nothing_and_says_why() {
+        let (mut directory, ids) = with_users(&["u1", "u2", "u3"]);
+        assert_eq!(
+            error(directory.edit_list(ids[0], "L", "add", "x")),
+            "listAdd list L member x not found"
+        );
+        assert_eq!(
+            error(directory.edit_list(ids[0], "L", "remove", "u1")),
+            "listRemove list L not found"
+        );
+        assert_eq!(
+            error(directory.edit_list(ids[0], "L", "frob", "u2")),
+            "invalid listEdit type: frob"
+        );
+        assert_eq!(error(directory.edit_list(ids[0], "", "add", "u2")), "invalid name");
+        assert_eq!(directory.membership("L", ids[0]), None);
+        directory.edit_list(ids[0], "L", "add", "u2").unwrap();
+        assert_eq!(
+            error(directory.edit_list(ids[2], "L", "invite", "al-u3")),
+            "listInvite list L by u3 not found"
+        );
+        assert_eq!(
+            error(directory.edit_list(ids[0], "L", "remove", "u3")),
+            "listRemove list L member u3 not found"
+        );
+        for (by, alias) in [(ids[0], "al-u2"), (ids[0], "al-u1")] {
+            let text = format!("listInvite list L member {alias} already a member");
+            assert_eq!(error(directory.edit_list(by, "L", "invite", alias)), text);
+        }
+    }
+}

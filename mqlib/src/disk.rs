@@ -1,0 +1,363 @@
+//! The disk as the store sees it: a handful of operations below one directory.
+//!
+//! [`FsDisk`] is the real one, and the only code of this crate that touches `std::fs`;
+//! `testing::SimDisk` is one that forgets what was not synced. Paths are relative to the store and
+//! made of names that we encoded, so none leaves it. Directories are 0700, files 0600, links of
+//! either kind are never followed.
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::fmt::Debug;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The alignment of direct I/O in bytes: every offset and length of a [`Segment`] is a multiple.
+pub const BLOCK: usize = 4096;
+
+/// What the store asks of a disk. Errors are for the store to judge; nothing here retries.
+pub trait Disk: Debug + Send + Sync + 'static {
+    /// Makes a directory; its parent exists. One that exists is an error of kind `AlreadyExists`.
+    fn create_dir(&self, path: &str) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &str) -> io::Result<()>;
+    /// Is there anything of this name?
+    fn exists(&self, path: &str) -> io::Result<bool>;
+    /// The names in a directory, in no order.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// Creates a file, which must not exist, and writes the parts at `offset` one behind the other.
+    fn create(&self, path: &str, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
+    /// The whole content of a file.
+    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// Overwrites a part of a file.
+    fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
+    /// Gives a file a second name, which must not exist.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a name of a file.
+    fn unlink(&self, path: &str) -> io::Result<()>;
+    /// Returns once a file's content, or a directory's names, are durable.
+    fn sync_path(&self, path: &str) -> io::Result<()>;
+    /// Returns once all that was done so far is durable.
+    fn sync_all(&self) -> io::Result<()>;
+    /// Opens a journal segment. One that does not exist is created with `len` zero bytes. It is
+    /// durable with its name on return.
+    fn open_segment(&self, path: &str, len: u64) -> io::Result<Box<dyn Segment>>;
+    /// Opens, or creates, the file of the directory's database.
+    fn open_database(&self, path: &str) -> io::Result<Box<dyn redb::StorageBackend>>;
+}
+
+#[expect(clippy::len_without_is_empty, reason = "a segment is never empty")]
+/// A file of fixed length whose writes are durable when they return.
+pub trait Segment: Debug + Send {
+    /// The length in bytes.
+    fn len(&self) -> u64;
+    /// Writes whole blocks; durable on return. `data` starts at an address aligned to [`BLOCK`].
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+    /// The whole content.
+    fn read(&self) -> io::Result<Vec<u8>>;
+    /// The first block.
+    fn read_head(&self) -> io::Result<Vec<u8>>;
+}
+
+/// A directory of a real file system.
+#[derive(Debug)]
+pub struct FsDisk {
+    root: OwnedFd,
+}
+
+impl FsDisk {
+    /// The disk below `root`, which exists.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: rustix::fs::open(root, flags, Mode::empty())? })
+    }
+
+    fn open_at(&self, path: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.root, path, flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(File::from(fd))
+    }
+}
+
+impl Disk for FsDisk {
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(&self.root, path, Mode::RWXU)?)
+    }
+
+    fn remove_dir(&self, path: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::REMOVEDIR)?)
+    }
+
+    fn exists(&self, path: &str) -> io::Result<bool> {
+        match rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let directory = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(OwnedFd::from(directory))? {
+            match entry?.file_name().to_str() {
+                Ok("." | "..") => {}
+                Ok(name) => names.push(name.to_owned()),
+                // No name of ours; whoever put it there knows why.
+                Err(_) => {}
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, path: &str, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        let file = self.open_at(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
+        let mut position = offset;
+        for part in parts {
+            if let Err(error) = file.write_all_at(part, position) {
+                // A file cut short must not look like a message.
+                let _ = self.unlink(path);
+                return Err(error);
+            }
+            position += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let mut file = self.open_at(path, OFlags::RDONLY)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+        }
+        let mut content = Vec::new();
+        io::Read::read_to_end(&mut file, &mut content)?;
+        Ok(content)
+    }
+
+    fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.open_at(path, OFlags::WRONLY)?.write_all_at(data, offset)
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())?)
+    }
+
+    fn unlink(&self, path: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
+    }
+
+    fn sync_path(&self, path: &str) -> io::Result<()> {
+        self.open_at(path, OFlags::RDONLY)?.sync_all()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.root)?)
+    }
+
+    fn open_segment(&self, path: &str, len: u64) -> io::Result<Box<dyn Segment>> {
+        let exists = match self.open_at(path, OFlags::RDONLY) {
+            // A creation that a crash cut short left a shorter file, which nothing was written to.
+            Ok(file) => file.metadata()?.len() >= len,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !exists {
+            let file = self.open_at(path, OFlags::WRONLY | OFlags::CREATE)?;
+            let zeros = vec![0; 1 << 20];
+            let mut position = 0;
+            while position < len {
+                let part = (len - position).min(zeros.len() as u64);
+                file.write_all_at(&zeros[..part as usize], position)?;
+                position += part;
+            }
+        }
+        // Also of one that exists: whoever made it may have been killed before it did this.
+        self.sync_path(path)?;
+        self.sync_path(path.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
+        let flags = OFlags::RDWR | OFlags::DSYNC;
+        match self.open_at(path, flags | OFlags::DIRECT) {
+            Ok(file) => Ok(Box::new(FsSegment { file })),
+            // tmpfs and some network file systems know no direct I/O; O_DSYNC is as durable.
+            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                Ok(Box::new(FsSegment { file: self.open_at(path, flags)? }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_database(&self, path: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
+        let file = self.open_at(path, OFlags::RDWR | OFlags::CREATE)?;
+        Ok(Box::new(FsDatabase { file }))
+    }
+}
+
+#[derive(Debug)]
+struct FsSegment {
+    file: File,
+}
+
+impl Segment for FsSegment {
+    fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.len())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        self.read_prefix(self.len())
+    }
+
+    fn read_head(&self) -> io::Result<Vec<u8>> {
+        self.read_prefix(BLOCK as u64)
+    }
+}
+
+impl FsSegment {
+    fn read_prefix(&self, len: u64) -> io::Result<Vec<u8>> {
+        let mut content = AlignedBuf::new();
+        content.resize(len as usize);
+        self.file.read_exact_at(content.as_mut_slice(), 0)?;
+        Ok(content.as_slice().to_vec())
+    }
+}
+
+#[derive(Debug)]
+struct FsDatabase {
+    file: File,
+}
+
+impl redb::StorageBackend for FsDatabase {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+}
+
+/// Bytes that start at an address aligned to [`BLOCK`], as direct I/O wants them.
+#[derive(Debug, Default)]
+pub struct AlignedBuf {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl AlignedBuf {
+    /// An empty buffer that owns no memory yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Does it hold none?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Empties it; keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Sets the length; new bytes are zero.
+    pub fn resize(&mut self, len: usize) {
+        self.reserve(len);
+        if len > self.len {
+            self.bytes[self.start + self.len..self.start + len].fill(0);
+        }
+        self.len = len;
+    }
+
+    /// Appends bytes.
+    pub fn extend(&mut self, data: &[u8]) {
+        let end = self.len + data.len();
+        self.reserve(end);
+        self.bytes[self.start + self.len..self.start + end].copy_from_slice(data);
+        self.len = end;
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.len]
+    }
+
+    /// The bytes, to change.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + self.len]
+    }
+
+    fn reserve(&mut self, len: usize) {
+        if self.start + len <= self.bytes.len() {
+            return;
+        }
+        let mut bytes = vec![0; len.next_power_of_two().max(16 * BLOCK) + BLOCK];
+        let start = bytes.as_ptr().align_offset(BLOCK);
+        bytes[start..start + self.len].copy_from_slice(self.as_slice());
+        (self.bytes, self.start) = (bytes, start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aligned_buffer_stays_aligned_and_keeps_its_bytes_as_it_grows() {
+        let mut buffer = AlignedBuf::new();
+        for i in 0..200_000u32 {
+            buffer.extend(&i.to_le_bytes());
+        }
+        assert_eq!(buffer.as_slice().as_ptr().align_offset(BLOCK), 0);
+        assert_eq!(buffer.as_slice()[4 * 70_000..][..4], 70_000u32.to_le_bytes());
+        buffer.clear();
+        buffer.resize(5);
+        assert_eq!(buffer.as_slice(), [0; 5]);
+    }
+
+    #[test]
+    fn a_segment_is_created_full_of_zeros_and_keeps_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FsDisk::open(dir.path()).unwrap();
+        let segment = disk.open_segment("a", 4 * BLOCK as u64).unwrap();
+        let mut block = AlignedBuf::new();
+        block.resize(BLOCK);
+        block.as_mut_slice().fill(7);
+        segment.write(BLOCK as u64, block.as_slice()).unwrap();
+        let content = disk.open_segment("a", 4 * BLOCK as u64).unwrap().read().unwrap();
+        assert_eq!(content.len(), 4 * BLOCK);
+        assert!(content[..BLOCK].iter().all(|&byte| byte == 0));
+        assert!(content[BLOCK..2 * BLOCK].iter().all(|&byte| byte == 7));
+    }
+
+    #[test]
+    fn a_symbolic_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FsDisk::open(dir.path()).unwrap();
+        disk.create("secret", 0, &[b"x"]).unwrap();
+        std::os::unix::fs::symlink("secret", dir.path().join("planted")).unwrap();
+        assert!(disk.read("planted").is_err());
+        assert!(disk.patch("planted", 0, b"y").is_err());
+    }
+}

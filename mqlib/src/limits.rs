@@ -1,0 +1,39 @@
+//! The limits of the queue, by name. Those of a link are wsstream's; those of a store are its
+//! configuration.
+
+use std::time::Duration;
+
+/// What one client, message or queue may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A connection that has not logged in after this time is closed.
+    pub login_timeout: Duration,
+    /// A delivery that was not acked is sent again after this time.
+    pub redelivery: Duration,
+    /// How many nodes one message goes to at most.
+    pub recipients: usize,
+    /// A body of more bytes than this is staged: written to its file before it is committed.
+    pub large: usize,
+    /// How many bytes of messages a node's queue keeps in memory; the rest is read when its turn
+    /// comes.
+    pub warm: usize,
+    /// How many messages a node's queue knows in memory; the rest is listed when its turn comes.
+    pub pending: usize,
+    /// A delivery of more bytes than this is not kept in memory for the case that it has to be sent
+    /// again.
+    pub kept: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            login_timeout: Duration::from_secs(6),
+            redelivery: Duration::from_secs(10),
+            recipients: 20_000,
+            large: 512 << 10,
+            warm: 64 << 10,
+            pending: 65_536,
+            kept: 64 << 10,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! One online node's queue: what waits, what is in flight, and what comes next.
+//!
+//! A node that is offline has no queue in memory; its messages are in the store. When it logs in,
+//! the store lists them, oldest first, and from then on what is committed for the node is appended.
+//! A queue that grows long is cut: the rest stays in the store, to be listed when its turn comes.
+//! Bodies are kept for the first few; others are read when they are about to be sent.
+
+use crate::id::MessageId;
+use crate::limits::Limits;
+use crate::node::NodeId;
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// A message that waits for this node.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) id: MessageId,
+    /// Only one node of the user is to have it.
+    pub(crate) to_one: bool,
+    /// The message, if it is still in memory.
+    pub(crate) message: Option<Bytes>,
+}
+
+/// What is to be done for the queue to go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Send a message; again, if it was sent on this connection before.
+    Send { message: Bytes, again: bool },
+    /// Read a message.
+    Read(MessageId, bool),
+    /// List what comes after an id.
+    List(MessageId),
+}
+
+/// Where a message in flight is.
+#[derive(Debug)]
+enum Place {
+    /// Being read from the store.
+    Reading,
+    /// To be sent.
+    Ready(Bytes),
+    /// Sent, and kept in case it has to be sent again.
+    Sent(Bytes),
+    /// Sent, and to be read again in that case.
+    SentAndDropped,
+}
+
+#[derive(Debug)]
+struct Flight {
+    id: MessageId,
+    to_one: bool,
+    place: Place,
+    /// When it was sent last.
+    sent_at: Option<Duration>,
+}
+
+/// What comes behind `pending`.
+#[derive(Debug)]
+enum Tail {
+    /// Nothing: what is committed is appended.
+    None,
+    /// More, in the store.
+    Stored,
+    /// More, being listed; what was committed, and removed, since that began.
+    Listing { committed: Vec<Item>, removed: Vec<MessageId> },
+}
+
+/// The node that has taken each message for one node.
+pub(crate) type Owners = HashMap<MessageId, NodeId>;
+
+/// A queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    node: NodeId,
+    window: usize,
+    pending: VecDeque<Item>,
+    /// Bytes of messages in `pending`.
+    warm: usize,
+    flights: VecDeque<Flight>,
+    tail: Tail,
+    /// The latest that was ever pending.
+    last: MessageId,
+}
+
+impl Queue {
+    /// The queue of a node that has just logged in: all is in the store.
+    pub(crate) fn new(node: NodeId, window: usize) -> Self {
+        Self {
+            node,
+            window,
+            pending: VecDeque::new(),
+            warm: 0,
+            flights: VecDeque::new(),
+            tail: Tail::Stored,
+            last: MessageId::ZERO,
+        }
+    }
+
+    /// A message was committed for this node.
+    pub(crate) fn push(&mut self, item: Item, limits: &Limits) {
+        match &mut self.tail {
+            Tail::None if self.pending.len() >= limits.pending => self.tail = Tail::Stored,
+            Tail::None => self.append(item, limits),
+            Tail::Stored => {}
+            Tail::Listing { committed, .. } => {
+                // Bodies would pile up; it is read when its turn comes.
+                committed.push(Item { message: None, ..item });
+                if committed.len() > limits.pending {
+                    // The listing cannot be trusted to be complete any more: it will be repeated.
+                    committed.truncate(0);
+                    self.tail = Tail::Stored;
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, mut item: Item, limits: &Limits) {
+        let size = item.message.as_ref().map_or(0, Bytes::len);
+        if self.warm + size <= limits.warm {
+            self.warm += size;
+        } else {
+            item.message = None;
+        }
+        self.last = self.last.max(item.id);
+        self.pending.push_back(item);
+    }
+
+    /// The store has listed what waits behind `last`: all, or all up to `end`.
+    pub(crate) fn listed(
+        &mut self,
+        found: Vec<(MessageId, bool)>,
+        end: Option<MessageId>,
+        limits: &Limits,
+    ) {
+        let tail = std::mem::replace(&mut self.tail, Tail::None);
+        let Tail::Listing { committed, removed } = tail else {
+            // Given up meanwhile.
+            self.tail = tail;
+            return;
+        };
+        let item = |(id, to_one)| Item { id, to_one, message: None };
+        let mut items: Vec<Item> = found.into_iter().map(item).collect();
+        items.extend(committed.into_iter().filter(|item| end.is_none_or(|end| item.id <= end)));
+        items.sort_unstable_by_key(|item| item.id);
+        items.dedup_by_key(|item| item.id);
+        let after = self.last;
+        for item in items {
+            let in_flight = self.flights.iter().any(|flight| flight.id == item.id);
+            if item.id > after && !in_flight && !removed.contains(&item.id) {
+                self.append(item, limits);
+            }
+        }
+        // Where a listing ends is known even if nothing of it is left.
+        self.last = self.last.max(end.unwrap_or(MessageId::ZERO));
+        if end.is_some() {
+            self.tail = Tail::Stored;
+        }
+    }
+
+    /// What is to be done next, if anything.
+    pub(crate) fn next(
+        &mut self,
+        now: Duration,
+        owners: &mut Owners,
+        limits: &Limits,
+    ) -> Option<Step> {
+        if let Some(step) = self.send_ready(now, limits) {
+            return Some(step);
+        }
+        if self.flights.len() < self.window
+            && let Some(item) = self.take(owners)
+        {
+            let Item { id, to_one, message } = item;
+            let (place, step) = match message {
+                Some(message) => (Place::Ready(message), None),
+                None => (Place::Reading, Some(Step::Read(id, to_one))),
+            };
+            self.flights.push_back(Flight { id, to_one, place, sent_at: None });
+            return step.or_else(|| self.send_ready(now, limits));
+        }
+        if self.pending.is_empty() && matches!(self.tail, Tail::Stored) {
+            self.tail = Tail::Listing { committed: Vec::new(), removed: Vec::new() };
+            return Some(Step::List(self.last));
+        }
+        None
+    }
+
+    /// Sends the first message in flight that is read and has nothing unsent before it.
+    fn send_ready(&mut self, now: Duration, limits: &Limits) -> Option<Step> {
+        let unsent = |place: &Place| matches!(place, Place::Reading | Place::Ready(_));
+        let flight = self.flights.iter_mut().find(|flight| unsent(&flight.place))?;
+        let place = std::mem::replace(&mut flight.place, Place::SentAndDropped);
+        let Place::Ready(message) = place else {
+            flight.place = place;
+            return None;
+        };
+        let again = flight.sent_at.replace(now).is_some();
+        if message.len() <= limits.kept {
+            flight.place = Place::Sent(message.clone());
+        }
+        Some(Step::Send { message, again })
+    }
+
+    /// The first pending message that no other node has taken.
+    fn take(&mut self, owners: &mut Owners) -> Option<Item> {
+        let node = self.node;
+        let free =
+            |item: &Item| !item.to_one || owners.get(&item.id).is_none_or(|owner| *owner == node);
+        let position = self.pending.iter().position(free)?;
+        let item = self.pending.remove(position)?;
+        if item.to_one {
+            owners.insert(item.id, node);
+        }
+        self.warm -= item.message.as_ref().map_or(0, Bytes::len);
+        Some(item)
+    }
+
+    /// A message that was to be read is there, or gone.
+    pub(crate) fn loaded(&mut self, id: MessageId, message: Option<Bytes>, owners: &mut Owners) {
+        let reading = |flight: &Flight| flight.id == id && matches!(flight.place, Place::Reading);
+        let Some(position) = self.flights.iter().position(reading) else { return };
+        match message {
+            Some(message) => self.flights[position].place = Place::Ready(message),
+            None => {
+                self.flights.remove(position);
+                if owners.get(&id) == Some(&self.node) {
+                    owners.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// The node acks a message. `Some` if it was in flight: is it for one node only?
+    pub(crate) fn ack(&mut self, id: MessageId) -> Option<bool> {
+        let sent = |flight: &Flight| flight.id == id && flight.sent_at.is_some();
+        let position = self.flights.iter().position(sent)?;
+        self.flights.remove(position).map(|flight| flight.to_one)
+    }
+
+    /// Another node has acked a message that was for one node only.
+    pub(crate) fn remove(&mut self, id: MessageId) {
+        if let Some(position) = self.pending.iter().position(|item| item.id == id)
+            && let Some(item) = self.pending.remove(position)
+        {
+            self.warm -= item.message.as_ref().map_or(0, Bytes::len);
+        }
+        if let Tail::Listing { committed, removed } = &mut self.tail {
+            committed.retain(|item| item.id != id);
+            removed.push(id);
+        }
+    }
+
+    /// When a message in flight is to be sent again.
+    pub(crate) fn next_retry(&self, limits: &Limits) -> Option<Duration> {
+        let waiting = |flight: &Flight| match flight.place {
+            Place::Sent(_) | Place::SentAndDropped => flight.sent_at,
+            Place::Reading | Place::Ready(_) => None,
+        };
+        self.flights.iter().filter_map(waiting).min().map(|at| at + limits.redelivery)
+    }
+
+    /// Gets what was not acked in time ready to be sent again; what has to be read for it.
+    pub(crate) fn retry(&mut self, now: Duration, limits: &Limits) -> Vec<(MessageId, bool)> {
+        let mut read = Vec::new();
+        for flight in &mut self.flights {
+            if flight.sent_at.is_none_or(|at| at + limits.redelivery > now) {
+                continue;
+            }
+            match std::mem::replace(&mut flight.place, Place::Reading) {
+                Place::Sent(message) => flight.place = Place::Ready(message),
+                Place::SentAndDropped => read.push((flight.id, flight.to_one)),
+                unsent => flight.place = unsent,
+            }
+        }
+        read
+    }
+
+    /// What the node had taken for itself, and gives back when it leaves.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = MessageId> {
+        self.flights.iter().filter(|flight| flight.to_one).map(|flight| flight.id)
+    }
+
+    /// Messages older than some that are known have come: all that waits is listed anew, but for
+    /// what is in flight.
+    pub(crate) fn relist(&mut self) {
+        self.pending.clear();
+        self.warm = 0;
+        self.tail = Tail::Stored;
+        self.last = MessageId::ZERO;
+    }
+
+    /// Is nothing waiting, nowhere?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.flights.is_empty() && matches!(self.tail, Tail::None)
+    }
+}

@@ -1,0 +1,83 @@
+//! The queue under simulation: a disk that forgets what was not synced, and a world that drives
+//! broker and store with clients, crashes, full disks and mad clocks.
+//!
+//! One seed decides everything: which client does what, when a job is done, what survives a power
+//! cut. [`simulate`] runs a seed and says what promise was broken, if one was; the same seed breaks
+//! it again. To show that the checks can fail, a [`Mutation`] breaks the server on purpose.
+
+mod client;
+pub mod disk;
+mod history;
+mod world;
+
+pub use history::Violation;
+use world::World;
+
+/// How the server is broken on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// It is not.
+    None,
+    /// The disk says that it has synced, and has not.
+    DropSync,
+    /// Posters are answered before the commit.
+    AckBeforeCommit,
+}
+
+/// What happened in a run that broke no promise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Posts that were acked.
+    pub acked: u64,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Times the server went down.
+    pub crashes: u64,
+}
+
+impl std::ops::AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        self.acked += other.acked;
+        self.delivered += other.delivered;
+        self.crashes += other.crashes;
+    }
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// The promise that was broken.
+pub fn simulate(seed: u64, mutation: Mutation) -> Result<Report, Violation> {
+    World::new(seed, mutation).run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_seeds_keep_every_promise() {
+        let mut total = Report::default();
+        for seed in 0..1000 {
+            total += simulate(seed, Mutation::None)
+                .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        }
+        assert!(total.acked > 1000 && total.crashes > 100, "the world has gone quiet: {total:?}");
+    }
+
+    #[test]
+    fn a_seed_is_the_same_run_again() {
+        for seed in 0..20 {
+            let first = simulate(seed, Mutation::None);
+            assert_eq!(first, simulate(seed, Mutation::None));
+        }
+    }
+
+    #[test]
+    fn a_server_broken_on_purpose_is_found_out() {
+        for mutation in [Mutation::DropSync, Mutation::AckBeforeCommit] {
+            let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
+            assert!(found, "{mutation:?} goes unnoticed");
+        }
+    }
+}
