@@ -1,2 +1,154 @@
-//! placeholder
-fn main() {}
+//! `mqserver`: the daemon, and the commands that speak to it.
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use mqserver::config::{Admin, Config};
+use mqserver::lock::{self, Stopped};
+use mqserver::server::Server;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long `mqserver stop` waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// websocket.MQ: email for programs. Keeps each message on disk for every node of every recipient
+/// until that node acks it.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (what mqserver does without a command)
+    Run(RunArgs),
+    /// Stop the server that runs on a store, and wait until it is gone
+    Stop(StoreArgs),
+    /// Tell how the server is that runs on a store
+    Status {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// The store's directory
+    #[arg(long, value_name = "DIR", default_value = "mqstore")]
+    store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Where clients connect; may be repeated [default: 127.0.0.1:8008]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+    /// Where the admin page is, or off [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR|off")]
+    admin: Option<Admin>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::builder()
+                .with_default_directive(tracing::Level::INFO.into())
+                .from_env_lossy(),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    let result = match cli.command {
+        None => run(cli.run),
+        Some(Command::Run(args)) => run(args),
+        Some(Command::Stop(args)) => stop(&args),
+        Some(Command::Status { store, json }) => status(&store, json),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mqserver: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: RunArgs) -> anyhow::Result<()> {
+    let mut config = Config::read(&args.store.store)?;
+    if !args.listen.is_empty() {
+        config.listen = args.listen;
+    }
+    match args.admin {
+        Some(Admin::Off) => config.admin = None,
+        Some(Admin::At(address)) => config.admin = Some(address),
+        None => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let server = Server::start(config).await?;
+        let mut out = std::io::stdout().lock();
+        for address in server.addresses() {
+            writeln!(out, "listening on {address}")?;
+        }
+        if let Some(address) = server.admin_address() {
+            writeln!(out, "admin on {address}")?;
+        }
+        out.flush()?;
+        drop(out);
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping");
+        };
+        Ok(server.run(stop).await?)
+    })
+}
+
+fn stop(args: &StoreArgs) -> anyhow::Result<()> {
+    let store = &args.store;
+    let stopped = lock::stop(store, PATIENCE);
+    match stopped.with_context(|| format!("cannot stop the server on {}", store.display()))? {
+        Stopped::Gone => Ok(()),
+        Stopped::NotRunning => {
+            println!("no .pid file found");
+            Ok(())
+        }
+        Stopped::StillRunning(pid) => bail!("process {pid} has not stopped in {PATIENCE:?}"),
+    }
+}
+
+fn status(args: &StoreArgs, json: bool) -> anyhow::Result<()> {
+    let store = &args.store;
+    if lock::running(store)?.is_none() {
+        bail!("no server runs on {}", store.display());
+    }
+    let status = mqserver::control::ask(store)
+        .with_context(|| format!("the server on {} does not answer", store.display()))?;
+    if json {
+        println!("{}", serde_json::to_string(&status)?);
+    } else {
+        print!("{}", status.text());
+    }
+    Ok(())
+}

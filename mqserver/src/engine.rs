@@ -1,0 +1,28 @@
+//! What the broker's task is told.
+
+use crate::post_office::LinkHandle;
+use crate::status::Overview;
+use mqlib::broker::{Asked, LinkId};
+use mqlib::quit::Quit;
+use mqlib::store::{Fatal, SpoolDone};
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// An event for the broker's task.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A connection is ready, that was made at this time.
+    Opened(LinkId, LinkHandle, Instant),
+    /// It asks for something.
+    Requests(LinkId, Vec<Asked>),
+    /// What it sent is no request.
+    Invalid(LinkId, Quit),
+    /// It is gone.
+    Closed(LinkId),
+    /// The store has done something.
+    Spool(Vec<SpoolDone>),
+    /// The store has failed.
+    Fatal(Fatal),
+    /// Somebody wants to know how things are, with so many users by name.
+    Overview(usize, oneshot::Sender<Overview>),
+}

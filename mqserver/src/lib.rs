@@ -1,0 +1,21 @@
+//! The daemon: mqlib's broker and store, with sockets, threads, a clock and a command line.
+//!
+//! [`run`] is the whole server, for `main` and for tests alike: it takes a configuration and
+//! listeners, and returns when the shutdown it was given has happened. The broker is one task, the
+//! store one thread with two workers for files; each connection is a task of its own, which parses
+//! requests in parallel to all others ([`door`]).
+
+mod admin;
+pub mod config;
+pub mod control;
+pub mod door;
+mod engine;
+mod hasher;
+pub mod lock;
+mod mailbox;
+mod post_office;
+pub mod server;
+pub mod status;
+mod store_thread;
+
+pub use server::run;

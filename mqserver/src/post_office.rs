@@ -1,0 +1,207 @@
+//! The broker's task: it owns the broker, and carries what comes out of it to links and store.
+//!
+//! It takes all events that are there, handles them, and hands the store's operations over in one
+//! go, so a busy server wakes each thread once for many messages.
+
+use crate::engine::Event;
+use crate::status::Overview;
+use crate::store_thread::StoreThread;
+use bytes::Bytes;
+use mqlib::broker::{Broker, Input, LinkId, Output};
+use mqlib::now::Now;
+use mqlib::quit::Quit;
+use mqlib::store::Fatal;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{sleep_until, timeout};
+
+/// Events handled in one round.
+const ROUND: usize = 1024;
+/// How long a stop waits for posts that are under way.
+const SETTLE: Duration = Duration::from_secs(8);
+
+/// What a link's task is told.
+#[derive(Debug)]
+pub(crate) enum ToLink {
+    /// Send a message.
+    Send(Bytes),
+    /// Send a message once more, unless the first copy still waits for the socket.
+    SendAgain(Bytes),
+    /// Requests were settled: look whether more can be read.
+    Settled,
+    /// Read no more: the server stops.
+    Quiet,
+    /// End the connection, with a last word or without.
+    Close(Option<Quit>),
+}
+
+/// The broker's side of a link.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkHandle {
+    pub(crate) mail: UnboundedSender<ToLink>,
+    /// Requests that are not settled.
+    pub(crate) unsettled: Arc<AtomicUsize>,
+    /// The link's task has stopped reading until some are.
+    pub(crate) parked: Arc<AtomicBool>,
+}
+
+/// The broker's task.
+pub(crate) struct PostOffice {
+    pub(crate) broker: Broker,
+    pub(crate) store: StoreThread,
+    pub(crate) events: UnboundedReceiver<Event>,
+    pub(crate) start: Instant,
+    links: HashMap<LinkId, LinkHandle>,
+}
+
+impl PostOffice {
+    pub(crate) fn new(
+        broker: Broker,
+        store: StoreThread,
+        events: UnboundedReceiver<Event>,
+        start: Instant,
+    ) -> Self {
+        Self { broker, store, events, start, links: HashMap::new() }
+    }
+
+    /// Works until `stop`, then until what is under way is settled.
+    ///
+    /// # Errors
+    /// The store has failed; nothing was acked since.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
+        tokio::pin!(stop);
+        let result = tokio::select! {
+            result = self.work(|_| false) => result,
+            () = &mut stop => {
+                self.tell_all(|| ToLink::Quiet);
+                let settled = self.work(|office| office.broker.is_settled());
+                // What hangs now is neither acked nor lost: it was never durable.
+                timeout(SETTLE, settled).await.unwrap_or(Ok(()))
+            }
+        };
+        if result.is_err() {
+            let now = self.now();
+            self.broker.abandon(now);
+            self.hand_out();
+        }
+        self.tell_all(|| ToLink::Close(None));
+        let store = self.store;
+        // It commits what it has, and only then ends.
+        let _ = tokio::task::spawn_blocking(move || store.stop()).await;
+        result
+    }
+
+    async fn work(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), Fatal> {
+        let mut events = Vec::with_capacity(ROUND);
+        while !done(self) {
+            let timer = self.broker.next_timeout().map(|at| self.start + at);
+            let wait = async {
+                match timer {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = self.events.recv_many(&mut events, ROUND) => {}
+                () = wait => {}
+            }
+            let now = self.now();
+            for event in events.drain(..) {
+                self.handle(now, event)?;
+            }
+            self.broker.handle_timeout(now);
+            self.hand_out();
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono: self.start.elapsed(), wall: wall.as_millis() as u64 }
+    }
+
+    fn handle(&mut self, now: Now, event: Event) -> Result<(), Fatal> {
+        match event {
+            Event::Opened(id, handle, at) => {
+                self.links.insert(id, handle);
+                let at = at.saturating_duration_since(self.start);
+                self.broker.handle(now, Input::Opened(id, at));
+            }
+            Event::Requests(id, requests) => {
+                for request in requests {
+                    self.broker.handle(now, Input::Request(id, request));
+                }
+            }
+            Event::Invalid(id, quit) => self.broker.handle(now, Input::Invalid(id, quit)),
+            Event::Closed(id) => {
+                self.links.remove(&id);
+                self.broker.handle(now, Input::Closed(id));
+            }
+            Event::Spool(done) => {
+                for done in done {
+                    self.broker.handle(now, Input::Spool(done));
+                }
+            }
+            Event::Fatal(fatal) => return Err(fatal),
+            Event::Overview(most, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.overview(most));
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self) {
+        let mut ops = Vec::new();
+        while let Some(output) = self.broker.poll() {
+            match output {
+                Output::Spool(op) => ops.push(op),
+                Output::Send(id, message) => self.tell(id, ToLink::Send(message)),
+                Output::SendAgain(id, message) => self.tell(id, ToLink::SendAgain(message)),
+                Output::Close(id, quit) => self.tell(id, ToLink::Close(Some(quit))),
+                Output::Settled(id, count) => {
+                    if let Some(link) = self.links.get(&id) {
+                        link.unsettled.fetch_sub(count, Ordering::Relaxed);
+                        if link.parked.swap(false, Ordering::AcqRel) {
+                            self.tell(id, ToLink::Settled);
+                        }
+                    }
+                }
+                Output::Trouble(text) => tracing::warn!("{text}"),
+            }
+        }
+        if !ops.is_empty() {
+            self.store.submit(ops);
+        }
+    }
+
+    fn tell(&self, id: LinkId, what: ToLink) {
+        if let Some(link) = self.links.get(&id) {
+            // A task that has ended has told so, or is about to.
+            let _ = link.mail.send(what);
+        }
+    }
+
+    fn tell_all(&self, what: impl Fn() -> ToLink) {
+        for link in self.links.values() {
+            let _ = link.mail.send(what());
+        }
+    }
+
+    fn overview(&self, most: usize) -> Overview {
+        let directory = self.broker.directory();
+        let mut users: Vec<_> = directory
+            .users()
+            .map(|(_, user)| {
+                (user.name.to_string(), user.aliases.iter().map(ToString::to_string).collect())
+            })
+            .collect();
+        users.sort_unstable();
+        users.truncate(most);
+        Overview { counts: self.broker.counts(), uptime: self.start.elapsed(), users }
+    }
+}

@@ -1,0 +1,209 @@
+//! A server from start to end.
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::door::ws::{self, Door};
+use crate::hasher::Hasher;
+use crate::lock::{Lock, LockError};
+use crate::post_office::PostOffice;
+use crate::status::{Status, count_files};
+use crate::store_thread::StoreThread;
+use crate::{admin, engine::Event};
+use mqlib::broker::Broker;
+use mqlib::disk::FsDisk;
+use mqlib::registry::Birth;
+use mqlib::store::{Fatal, OpenError, Store};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a stop waits for connections to end.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// Why a server did not start, or did not go on. Told to the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The directory of the store cannot be made.
+    #[error("{0}: {1}")]
+    Store(PathBuf, io::Error),
+    /// Another server runs on the store, or it cannot be written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store is damaged, newer, or refused by the disk.
+    #[error("the store {0} cannot be opened: {1}")]
+    Open(PathBuf, OpenError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The system refused a thread, a socket or random numbers.
+    #[error("{0}: {1}")]
+    System(&'static str, io::Error),
+    /// The store failed. Nothing was acked since; a restart recovers.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+/// A server that is ready: its store is open and its addresses are bound.
+pub struct Server {
+    config: Config,
+    // Last of all, so that the next server starts when this one is done.
+    lock: Lock,
+    control: Control,
+    listeners: Vec<TcpListener>,
+    admin: Option<TcpListener>,
+    office: PostOffice,
+    hasher: Hasher,
+    events: UnboundedSender<Event>,
+    unfiled: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Opens the store, made if it does not exist, and binds the addresses.
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        let path = config.store.clone();
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&path).map_err(|error| ServerError::Store(path.clone(), error))?;
+        let lock = Lock::take(&path)?;
+        // Before the store is opened: an address in use is no reason to touch it.
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            listeners.push(bind(*address).await?);
+        }
+        let admin = match config.admin {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let disk = FsDisk::open(&path).map_err(|error| ServerError::Store(path.clone(), error))?;
+        let disk = Arc::new(disk);
+        let birth = Birth { salt: random()?, tag: u32::from_le_bytes(random()?) };
+        let start = Instant::now();
+        let (store, opened) = Store::open(&*disk, config.storage.clone(), birth)
+            .map_err(|error| ServerError::Open(path.clone(), error))?;
+        if opened.recovered > 0 {
+            tracing::info!("{} messages taken up from the journal", opened.recovered);
+        }
+        let hasher = Hasher::new(opened.birth.salt, random()?, cores());
+        let broker = Broker::new(config.limits.clone(), opened);
+        let (events, inbox) = mpsc::unbounded_channel();
+        let store = StoreThread::start(store, disk, start, events.clone())
+            .map_err(|error| ServerError::System("no thread", error))?;
+        let unfiled = store.unfiled();
+        let control = Control::open(&path)
+            .map_err(|error| ServerError::System("no control socket", error))?;
+        let office = PostOffice::new(broker, store, inbox, start);
+        Ok(Self { config, lock, control, listeners, admin, office, hasher, events, unfiled })
+    }
+
+    /// The addresses that clients connect to.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// The address of the admin page.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves until `stop`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let limits = wsstream::Limits {
+            max_message: self.config.max_message,
+            ..wsstream::Limits::default()
+        };
+        let tasks = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        let door = Arc::new(Door {
+            limits,
+            login_timeout: self.config.limits.login_timeout,
+            stopping: stopping.clone(),
+            hasher: self.hasher,
+            events: self.events.clone(),
+            next: AtomicU64::new(0),
+            tasks: tasks.clone(),
+        });
+        let mut ears = tokio::task::JoinSet::new();
+        for listener in self.listeners {
+            ears.spawn(ws::listen(door.clone(), listener));
+        }
+        if let Some(listener) = self.admin {
+            let router = admin::router(self.events.clone());
+            ears.spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    tracing::warn!("the admin page has ended: {error}");
+                }
+            });
+        }
+        let (control, store) = (self.control, self.config.store.clone());
+        let (events, unfiled) = (self.events, self.unfiled);
+        ears.spawn(async move {
+            control.serve(|| status(events.clone(), store.clone(), unfiled.clone())).await;
+        });
+        let stop = async {
+            stop.await;
+            ears.shutdown().await;
+            stopping.cancel();
+        };
+        let result = self.office.run(stop).await;
+        tasks.close();
+        if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
+            tracing::warn!("{} connections did not end in time", tasks.len());
+        }
+        drop(self.lock);
+        Ok(result?)
+    }
+}
+
+/// Starts a server and serves until `stop`.
+///
+/// # Errors
+/// It could not start, or its store failed.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+    Server::start(config).await?.run(stop).await
+}
+
+async fn status(
+    events: UnboundedSender<Event>,
+    store: PathBuf,
+    unfiled: Arc<AtomicUsize>,
+) -> io::Result<Status> {
+    let overview = admin::overview(&events, 0).await.ok_or(io::ErrorKind::BrokenPipe)?;
+    let files = tokio::task::spawn_blocking(move || count_files(&store)).await??;
+    let counts = overview.counts;
+    Ok(Status {
+        pid: std::process::id(),
+        uptime_s: overview.uptime.as_secs(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        links: counts.links,
+        online: counts.online,
+        users: counts.users,
+        nodes: counts.nodes,
+        waiting: files + unfiled.load(Ordering::Relaxed),
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|error| ServerError::Listen(address, error))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ServerError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ServerError::System("no random numbers", io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

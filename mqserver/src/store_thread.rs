@@ -1,0 +1,127 @@
+//! The store's threads: one that commits, and workers that do what touches many files.
+
+use crate::engine::Event;
+use crate::mailbox::Mailbox;
+use mqlib::disk::Disk;
+use mqlib::spool::{Job, JobDone};
+use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Threads that write, link, list and remove files.
+const WORKERS: usize = 2;
+
+#[derive(Debug)]
+enum Mail {
+    Op(SpoolOp),
+    Done(JobDone),
+}
+
+/// The store at work.
+pub(crate) struct StoreThread {
+    mailbox: Mailbox<Mail>,
+    unfiled: Arc<AtomicUsize>,
+    commit: JoinHandle<()>,
+}
+
+impl StoreThread {
+    /// Starts the threads. What the store answers goes to `events`; so does the error that ends it.
+    pub(crate) fn start(
+        store: Store,
+        disk: Arc<dyn Disk>,
+        start: Instant,
+        events: UnboundedSender<Event>,
+    ) -> io::Result<Self> {
+        let mailbox = Mailbox::new();
+        let jobs: Mailbox<Job> = Mailbox::new();
+        for number in 0..WORKERS {
+            let (jobs, disk, mailbox) = (jobs.clone(), disk.clone(), mailbox.clone());
+            Builder::new().name(format!("spool-{number}")).spawn(move || {
+                while let Some(job) = jobs.take() {
+                    mailbox.put([Mail::Done(job.run(&*disk))]);
+                }
+            })?;
+        }
+        let unfiled = Arc::new(AtomicUsize::new(0));
+        let mut work =
+            Work { store, mailbox: mailbox.clone(), jobs, start, events, unfiled: unfiled.clone() };
+        let commit = Builder::new().name("commit".into()).spawn(move || {
+            if let Err(fatal) = work.run() {
+                // If nobody listens any more, the server is going down anyway.
+                let _ = work.events.send(Event::Fatal(fatal));
+            }
+            work.jobs.close();
+        })?;
+        Ok(Self { mailbox, unfiled, commit })
+    }
+
+    /// Hands operations to the store.
+    pub(crate) fn submit(&self, ops: impl IntoIterator<Item = SpoolOp>) {
+        self.mailbox.put(ops.into_iter().map(Mail::Op));
+    }
+
+    /// How many messages are in the journal only, counted for each node.
+    pub(crate) fn unfiled(&self) -> Arc<AtomicUsize> {
+        self.unfiled.clone()
+    }
+
+    /// Commits what was submitted, and ends. What is not filed yet stays in the journal.
+    pub(crate) fn stop(self) {
+        self.mailbox.close();
+        // A panic was reported where it happened.
+        let _ = self.commit.join();
+    }
+}
+
+struct Work {
+    store: Store,
+    mailbox: Mailbox<Mail>,
+    jobs: Mailbox<Job>,
+    start: Instant,
+    events: UnboundedSender<Event>,
+    unfiled: Arc<AtomicUsize>,
+}
+
+impl Work {
+    fn run(&mut self) -> Result<(), Fatal> {
+        let mut more = false;
+        loop {
+            self.hand_out();
+            let mail = if more {
+                self.mailbox.take_all_now()
+            } else {
+                let now = self.start.elapsed();
+                let timeout = self.store.next_timeout().map(|at| at.saturating_sub(now));
+                self.mailbox.take_all(timeout)
+            };
+            let now = self.start.elapsed();
+            let Some(mail) = mail else { return self.store.finish(now) };
+            for mail in mail {
+                match mail {
+                    Mail::Op(op) => self.store.submit(now, op),
+                    Mail::Done(done) => self.store.job_done(now, done)?,
+                }
+            }
+            if self.store.next_timeout().is_some_and(|at| at <= now) {
+                self.store.handle_timeout(now);
+            }
+            more = self.store.commit(now)?;
+        }
+    }
+
+    fn hand_out(&mut self) {
+        let done: Vec<SpoolDone> = std::iter::from_fn(|| self.store.poll_done()).collect();
+        if !done.is_empty() {
+            // If nobody listens any more, the server is going down anyway.
+            let _ = self.events.send(Event::Spool(done));
+        }
+        while let Some(job) = self.store.poll_job() {
+            self.jobs.put([job]);
+        }
+        self.unfiled.store(self.store.unfiled(), Ordering::Relaxed);
+    }
+}
