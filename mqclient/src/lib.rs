@@ -1,1 +1,53 @@
-//! placeholder
+//! A client of websocket.MQ, "email for programs": it logs in as one node (device) of a user, posts
+//! messages that the server stores before it acks them, and receives those queued for its node.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), mqclient::Error> {
+//! use mqclient::{Client, Config, Message, To};
+//!
+//! let config = Config::new("ws://127.0.0.1:8008", "alice", "alice-laptop");
+//! let mut client = Client::connect(config).await?;
+//! client.post(&To::user("bob"), Message::data("hello")).await?;
+//! loop {
+//!     let delivery = client.next().await?;
+//!     println!("{} says {:?}", delivery.from, delivery.data);
+//!     delivery.ack();
+//! }
+//! # }
+//! ```
+//!
+//! # What is promised
+//! - A post whose [`Receipt`] came is on the server's disk, in the queue of every recipient's node.
+//! - A lost link is made again, with growing pauses; what was not acked is sent again, in its order.
+//!   Version 1 of the protocol has no check for repeats, so a post whose ack was lost with the link
+//!   arrives twice: **at least once**.
+//! - Version 1 delivers one message at a time to a node: one that is not acked holds back the next.
+//!   What was acked but comes again, because the ack was lost with the link, is acked once more and
+//!   not shown again, as far as the last few hundred are concerned.
+//!
+//! # How it is built
+//! `session` is the protocol, without I/O and clock: what is unacked, what to send, when to try
+//! again. `task` is the shell around it: one task that owns the link. [`Client`] and [`Outbox`] are
+//! handles that talk to that task over channels.
+
+mod address;
+mod client;
+mod config;
+mod delivery;
+mod enrol;
+mod error;
+mod message;
+mod outbox;
+mod request;
+mod session;
+mod task;
+
+pub use client::Client;
+pub use config::Config;
+pub use delivery::{Delivery, Kind};
+pub use enrol::Registered;
+pub use error::Error;
+pub use message::{Message, Receipt, To};
+pub use mqlib::request::NodeName;
+pub use outbox::{Outbox, Posting};
+pub use session::Stats;

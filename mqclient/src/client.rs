@@ -1,0 +1,170 @@
+//! A node that is logged in.
+
+use crate::address::Address;
+use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::enrol::{self, Registered};
+use crate::error::Error;
+use crate::message::{Message, Receipt, To};
+use crate::outbox::{Outbox, Posting};
+use crate::session::Stats;
+use crate::task::{Control, Task};
+use tokio::sync::{mpsc, oneshot};
+
+/// A node that is logged in, and stays so: a lost link is made again.
+///
+/// It receives with [`next`](Self::next), and sends by the methods that it shares with [`Outbox`];
+/// [`outbox`](Self::outbox) gives other tasks the same. Dropped, it ends its link at
+/// once, and what was not yet sent, acks too, is not sent any more; [`close`](Self::close) sends it.
+#[derive(Debug)]
+pub struct Client {
+    outbox: Outbox,
+    deliveries: mpsc::UnboundedReceiver<Delivery>,
+    control: mpsc::UnboundedSender<Control>,
+    ended: oneshot::Receiver<Error>,
+    why: Option<Error>,
+}
+
+impl Client {
+    /// Connects and logs in. This first time nothing is tried twice.
+    ///
+    /// # Errors
+    /// [`Error::Address`], [`Error::Connect`], [`Error::Protocol`]: no such server;
+    /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::NodeActive`], [`Error::Refused`]: it
+    /// does not let us in.
+    pub async fn connect(config: Config) -> Result<Self, Error> {
+        let address = Address::parse(&config.url)?;
+        let (task, handles) = Task::new(address, config);
+        tokio::spawn(task.run());
+        let client = Self {
+            outbox: Outbox { commands: handles.commands, stats: handles.stats },
+            deliveries: handles.deliveries,
+            control: handles.control,
+            ended: handles.ended,
+            why: None,
+        };
+        handles.ready.await.unwrap_or(Err(Error::Closed))?;
+        Ok(client)
+    }
+
+    /// Creates `user` with the node `node`, over a connection of its own. The node's name is its
+    /// password from then on.
+    ///
+    /// # Errors
+    /// [`Error::UserExists`], [`Error::Rejected`], or what [`connect`](Self::connect) says.
+    pub async fn register(
+        url: &str,
+        user: &str,
+        node: &str,
+        aliases: &[&str],
+    ) -> Result<Registered, Error> {
+        enrol::register(url, user, node, aliases).await
+    }
+
+    /// Adds a node named `new` to `user`, who has `prev` already, over a connection of its own.
+    /// What waits for `prev` will be delivered to the new one too. Returns the node's offset; a node
+    /// that was added before keeps its own.
+    ///
+    /// # Errors
+    /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::Rejected`], or what
+    /// [`connect`](Self::connect) says.
+    pub async fn add_node(url: &str, user: &str, new: &str, prev: &str) -> Result<u8, Error> {
+        enrol::add_node(url, user, new, prev).await
+    }
+
+    /// The next message for this node. The one before must be acked first: version 1 delivers one
+    /// at a time. Dropped while waiting, it loses nothing.
+    ///
+    /// # Errors
+    /// The client ended, for the reason given: the server refuses it for good. A lost link is no
+    /// such reason.
+    pub async fn next(&mut self) -> Result<Delivery, Error> {
+        if let Some(delivery) = self.deliveries.recv().await {
+            return Ok(delivery);
+        }
+        if self.why.is_none() {
+            self.why = Some((&mut self.ended).await.unwrap_or(Error::Closed));
+        }
+        Err(self.why.clone().unwrap_or(Error::Closed))
+    }
+
+    /// A handle that posts, for other tasks.
+    pub fn outbox(&self) -> Outbox {
+        self.outbox.clone()
+    }
+
+    /// As [`Outbox::post`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn post(&self, to: &To, message: impl Into<Message>) -> Result<Receipt, Error> {
+        self.outbox.post(to, message).await
+    }
+
+    /// As [`Outbox::ping`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ping(&self, alias: &str, message: impl Into<Message>) -> Result<Receipt, Error> {
+        self.outbox.ping(alias, message).await
+    }
+
+    /// As [`Outbox::list_add`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_add(&self, list: &str, user: &str) -> Result<Receipt, Error> {
+        self.outbox.list_add(list, user).await
+    }
+
+    /// As [`Outbox::list_invite`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_invite(
+        &self,
+        list: &str,
+        alias: &str,
+        message: impl Into<Message>,
+    ) -> Result<Receipt, Error> {
+        self.outbox.list_invite(list, alias, message).await
+    }
+
+    /// As [`Outbox::list_remove`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn list_remove(&self, list: &str, user: &str) -> Result<Receipt, Error> {
+        self.outbox.list_remove(list, user).await
+    }
+
+    /// As [`Outbox::set_aliases`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_aliases(&self, aliases: &[&str]) -> Result<Posting, Error> {
+        self.outbox.set_aliases(aliases).await
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        self.outbox.stats()
+    }
+
+    /// Sends what was handed over, acks included, and ends the connection; waits at most a few
+    /// seconds for the server. Posts whose receipts did not come fail with [`Error::Closed`].
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        if self.control.send(Control::Close(done)).is_ok() {
+            // The task is gone: closed, too.
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Deliveries and outboxes that live on do not keep the link.
+        let _ = self.control.send(Control::Drop);
+    }
+}

@@ -1,0 +1,61 @@
+//! Where to connect, as whom, and the client's limits.
+
+use mqlib::request::NodeName;
+use std::time::Duration;
+
+/// How to connect. [`Config::new`] sets everything but the first three to what suits most.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// `ws://host:port` for WebSocket, `mq://host:port` for the raw framing of the original.
+    pub url: String,
+    /// The user to log in as.
+    pub user: String,
+    /// The node's name. It is the node's password too; it shows in no debug output and no log.
+    pub node: NodeName,
+    /// How many posts may wait for their ack. At the limit a further post waits.
+    pub max_unacked: usize,
+    /// How many bytes of posts may wait for their ack. At the limit a further post waits.
+    pub max_unacked_bytes: usize,
+    /// The largest message to send or to take, as the server is configured.
+    pub max_message: usize,
+    /// How long connecting and logging in may take, each time.
+    pub login_timeout: Duration,
+    /// A link that stays silent for so long while posts wait for their ack is taken for lost. It
+    /// must suffice for the largest message at the link's speed.
+    pub answer_timeout: Duration,
+    /// The first pause before a lost link is made again; doubles up to `max_pause`. The actual
+    /// pauses are random, between half and all of it.
+    pub min_pause: Duration,
+    /// The longest pause between attempts.
+    pub max_pause: Duration,
+}
+
+impl Config {
+    /// A configuration for `user`'s `node` on the server at `url`.
+    pub fn new(url: impl Into<String>, user: impl Into<String>, node: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            user: user.into(),
+            node: NodeName::new(node.into()),
+            max_unacked: 1024,
+            max_unacked_bytes: 64 << 20,
+            max_message: 16 << 20,
+            login_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
+            min_pause: Duration::from_millis(100),
+            max_pause: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nodes_name_does_not_show_in_debug_output() {
+        let config = Config::new("ws://h", "alice", "s3cret");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong, and who acts on it.
+
+use std::io;
+
+/// Why a request failed, or why the client ended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller corrects the server's address.
+    #[error("not a server's address: {0} (expected ws://host:port or mq://host:port)")]
+    Address(String),
+    /// The server cannot be reached: whoever runs it starts it, or the caller tries again later.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// Where.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The link broke before the answer came; the caller tries again.
+    #[error("the link to the server broke: {0}")]
+    Lost(String),
+    /// No such user: the caller registers it, or corrects the name.
+    #[error("the server knows no such user")]
+    UserUnknown,
+    /// No such node: the caller adds it, or corrects the name.
+    #[error("the user has no such node")]
+    NodeUnknown,
+    /// Another connection holds the node: the caller ends that one, or waits.
+    #[error("the node is already active on another connection")]
+    NodeActive,
+    /// The user is registered already; the caller logs in, or takes another name.
+    #[error("the user exists")]
+    UserExists,
+    /// The server ended the connection for a reason that trying again does not cure. The caller
+    /// reads the text; if it names an invalid request, that is a bug of this crate's.
+    #[error("the server refuses the connection: {0}")]
+    Refused(String),
+    /// The server refused this one request; the caller reads the text and corrects it, or tries
+    /// again if it speaks of storage.
+    #[error("the server refuses the request: {0}")]
+    Rejected(String),
+    /// The message exceeds the limit; the caller makes it smaller.
+    #[error("the message is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The header, with all its recipients, exceeds 65,535 bytes; the caller names fewer.
+    #[error("too many recipients for one message")]
+    HeaderTooLong,
+    /// An argument that the protocol has no meaning for; the caller corrects it.
+    #[error("invalid argument: {0}")]
+    Argument(&'static str),
+    /// The peer speaks another protocol; the caller corrects the address.
+    #[error("the peer is no websocket.MQ server: {0}")]
+    Protocol(String),
+    /// The client was closed or dropped before the answer came. A post may have arrived or not.
+    #[error("the client is closed")]
+    Closed,
+}
+
+impl Error {
+    pub(crate) fn connect(address: &str, error: &io::Error) -> Self {
+        Self::Connect { address: address.to_owned(), reason: error.to_string() }
+    }
+}

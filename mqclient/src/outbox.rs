@@ -1,0 +1,160 @@
+//! The sending side of a client: a handle that any number of tasks may hold.
+
+use crate::error::Error;
+use crate::message::{Message, Receipt, To};
+use crate::request::Request;
+use crate::session::Stats;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A request, and where to tell what became of it.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub(crate) request: Request,
+    pub(crate) settled: oneshot::Sender<Result<Receipt, Error>>,
+}
+
+/// Posts and edits lists for a [`Client`](crate::Client); works until that client is closed,
+/// dropped or refused. Clones share the one connection, in the order of their calls.
+///
+/// Requests wait while the link is down. At the limits of [`Config`](crate::Config) a further one
+/// waits until earlier ones are acked.
+#[derive(Clone)]
+pub struct Outbox {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) stats: watch::Receiver<Stats>,
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Outbox {
+    /// Posts `message` and waits for the server's ack: then it is stored for all its recipients.
+    ///
+    /// Unknown recipients are no error; [`Receipt::warnings`] names them.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`], [`Error::TooLarge`], [`Error::HeaderTooLong`]: this one was not posted.
+    /// Any other ends the client, and the message may have been posted or not.
+    pub async fn post(&self, to: &To, message: impl Into<Message>) -> Result<Receipt, Error> {
+        self.start_post(to, message).await?.await
+    }
+
+    /// Hands `message` over to be posted, behind all that was handed over before, and does not wait
+    /// for the ack: that is what the [`Posting`] does.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn start_post(&self, to: &To, message: impl Into<Message>) -> Result<Posting, Error> {
+        self.start(Request::Post { to: to.clone(), message: message.into() }).await
+    }
+
+    /// Posts `message` to the owner of `alias`.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post); [`Error::Rejected`] for an alias that nobody has.
+    pub async fn ping(&self, alias: &str, message: impl Into<Message>) -> Result<Receipt, Error> {
+        self.start_ping(alias, message).await?.await
+    }
+
+    /// As [`start_post`](Self::start_post), to the owner of `alias`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn start_ping(
+        &self,
+        alias: &str,
+        message: impl Into<Message>,
+    ) -> Result<Posting, Error> {
+        self.start(Request::Ping { alias: alias.to_owned(), message: message.into() }).await
+    }
+
+    /// Adds `user` to `list`, which is created if there is none of that name. With one's own name it
+    /// accepts an invitation. All members are told.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post); [`Error::Rejected`] if one is no member oneself. Sent again after a
+    /// lost link, an edit that was done already may be rejected for that.
+    pub async fn list_add(&self, list: &str, user: &str) -> Result<Receipt, Error> {
+        self.list_edit(list, "add", user, Message::default()).await
+    }
+
+    /// Invites the owner of `alias` to `list`, with `message`. All members are told.
+    ///
+    /// # Errors
+    /// As [`list_add`](Self::list_add).
+    pub async fn list_invite(
+        &self,
+        list: &str,
+        alias: &str,
+        message: impl Into<Message>,
+    ) -> Result<Receipt, Error> {
+        self.list_edit(list, "invite", alias, message.into()).await
+    }
+
+    /// Removes `user` from `list`; an emptied list vanishes. All members are told.
+    ///
+    /// # Errors
+    /// As [`list_add`](Self::list_add).
+    pub async fn list_remove(&self, list: &str, user: &str) -> Result<Receipt, Error> {
+        self.list_edit(list, "remove", user, Message::default()).await
+    }
+
+    /// Replaces one's own aliases; those that others have are silently left out. All one's nodes,
+    /// this one too, get a delivery of [`Kind::Registered`](crate::Kind::Registered) that names the
+    /// new ones, and the [`Posting`] is done when it has arrived here.
+    ///
+    /// That may wait behind messages that are not acked, so do not await it where you ack them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for no alias at all, which changes nothing in version 1, and
+    /// [`Error::Closed`].
+    pub async fn set_aliases(&self, aliases: &[&str]) -> Result<Posting, Error> {
+        let joined = aliases.join(" ");
+        if joined.trim().is_empty() {
+            return Err(Error::Argument("no aliases"));
+        }
+        self.start(Request::Aliases(joined)).await
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> Stats {
+        *self.stats.borrow()
+    }
+
+    async fn list_edit(
+        &self,
+        list: &str,
+        edit: &'static str,
+        member: &str,
+        message: Message,
+    ) -> Result<Receipt, Error> {
+        let (list, member) = (list.to_owned(), member.to_owned());
+        self.start(Request::ListEdit { list, edit, member, message }).await?.await
+    }
+
+    async fn start(&self, request: Request) -> Result<Posting, Error> {
+        let (settled, posting) = oneshot::channel();
+        let sent = self.commands.send(Command { request, settled }).await;
+        sent.map_err(|_| Error::Closed)?;
+        Ok(Posting(posting))
+    }
+}
+
+/// A request on its way: a future of its [`Receipt`]. Dropped, the request goes on.
+#[derive(Debug)]
+#[must_use = "a posting is the only one to learn that its post failed"]
+pub struct Posting(oneshot::Receiver<Result<Receipt, Error>>);
+
+impl Future for Posting {
+    type Output = Result<Receipt, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or(Err(Error::Closed)))
+    }
+}

@@ -1,0 +1,362 @@
+//! The protocol without I/O: what is unacked, what to send next, when to give up and try again.
+//!
+//! The shell tells it what happened ([`connected`](Session::connected), [`received`](Session::received),
+//! [`lost`](Session::lost), [`timed_out`](Session::timed_out)) and what the application wants
+//! ([`submit`](Session::submit), [`ack`](Session::ack)), always with the time; it then takes what is
+//! to be sent ([`poll_transmit`](Session::poll_transmit)) and what is to be told
+//! ([`poll_event`](Session::poll_event)), and asks again at [`next_timeout`](Session::next_timeout).
+
+mod inbox;
+pub(crate) mod quits;
+#[cfg(test)]
+mod tests;
+mod unacked;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::message::Receipt;
+use crate::request::{self, Request};
+use bytes::Bytes;
+use inbox::Inbox;
+use mqlib::header::MAX_HEADER;
+use mqlib::reply::Reply;
+use quits::Verdict;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use unacked::Unacked;
+
+pub(crate) use inbox::Letter;
+
+/// After such a silence an idle WebSocket is pinged, so that a dead one is noticed.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// What has happened to the client so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Is the client logged in at this moment?
+    pub online: bool,
+    /// Logins after the first.
+    pub reconnects: u64,
+    /// Requests sent again after a reconnect.
+    pub resent: u64,
+    /// Deliveries that came again and were not shown again.
+    pub redelivered: u64,
+    /// Requests that wait for their ack.
+    pub unacked: usize,
+}
+
+/// Where the client stands with its link.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Waits before the next attempt.
+    Pause { until: Instant },
+    /// The shell is making a link.
+    Connecting { until: Instant },
+    /// The link stands; the login is sent, or about to be.
+    LoggingIn { until: Instant },
+    /// Logged in.
+    Online,
+    /// For good.
+    Ended(Error),
+}
+
+/// What the shell passes on.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A request is settled.
+    Settled(u64, Result<Receipt, Error>),
+    /// A message for the application.
+    Letter(Letter),
+    /// The peer is to be pinged, if the framing has pings.
+    Ping,
+}
+
+pub(crate) struct Session {
+    config: Config,
+    phase: Phase,
+    /// Attempts since the last login that succeeded.
+    attempts: u32,
+    was_online: bool,
+    login: Option<Bytes>,
+    unacked: Unacked,
+    inbox: Inbox,
+    events: VecDeque<Event>,
+    /// When the peer last gave a sign of life, or when we began to wait for one.
+    heard: Instant,
+    pinged: bool,
+    stats: Stats,
+}
+
+impl Session {
+    /// A session that begins to connect.
+    pub(crate) fn new(config: Config, now: Instant) -> Self {
+        Self {
+            phase: Phase::Connecting { until: now + config.login_timeout },
+            config,
+            attempts: 0,
+            was_online: false,
+            login: None,
+            unacked: Unacked::default(),
+            inbox: Inbox::default(),
+            events: VecDeque::new(),
+            heard: now,
+            pinged: false,
+            stats: Stats::default(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            online: matches!(self.phase, Phase::Online),
+            unacked: self.unacked.len(),
+            redelivered: self.inbox.redelivered(),
+            ..self.stats
+        }
+    }
+
+    /// May a further request be submitted?
+    pub(crate) fn has_room(&self) -> bool {
+        let (posts, bytes) = (self.unacked.len(), self.unacked.bytes());
+        posts < self.config.max_unacked.max(1) && bytes < self.config.max_unacked_bytes
+    }
+
+    /// Takes a request, now or for when the link stands; the id names it in [`Event::Settled`].
+    pub(crate) fn submit(&mut self, request: &Request) -> Result<u64, Error> {
+        if let Phase::Ended(error) = &self.phase {
+            return Err(error.clone());
+        }
+        let id = self.unacked.next_id();
+        let message = request.encode(&id.to_string(), &self.config.user);
+        let message = message.ok_or(Error::HeaderTooLong)?;
+        if message.len() > self.config.max_message {
+            return Err(Error::TooLarge(self.config.max_message));
+        }
+        self.unacked.push(message, matches!(request, Request::Aliases(_)));
+        Ok(id)
+    }
+
+    /// The application is done with a message.
+    pub(crate) fn ack(&mut self, id: &str) {
+        self.inbox.ack(id, matches!(self.phase, Phase::Online));
+    }
+
+    /// The application dropped a message unread: when it comes again, it is shown again.
+    pub(crate) fn release(&mut self, id: &str) {
+        self.inbox.release(id);
+    }
+
+    /// The shell has made the link.
+    pub(crate) fn connected(&mut self, now: Instant) {
+        let Phase::Connecting { until } = self.phase else { return };
+        self.login = request::login(&self.config.user, &self.config.node);
+        if self.login.is_none() {
+            return self.end(Error::Argument("names of more than 65,000 bytes"));
+        }
+        self.phase = Phase::LoggingIn { until };
+        self.heard = now;
+        self.pinged = false;
+    }
+
+    /// The peer gave a sign of life: it sent something, or took something that we sent.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = false;
+    }
+
+    /// A whole message arrived. `random` is any number, for the pause that may follow.
+    pub(crate) fn received(&mut self, now: Instant, message: &Bytes, random: u64) {
+        let reply = match Reply::parse(message) {
+            Ok(reply) => reply,
+            Err(error) => return self.lost(now, Error::Protocol(error.to_string()), random),
+        };
+        match (reply.op.as_str(), &self.phase) {
+            ("quit", _) => self.quit(now, reply.info.as_deref().unwrap_or_default(), random),
+            ("info", Phase::LoggingIn { .. }) => self.logged_in(),
+            (_, Phase::LoggingIn { .. }) => {
+                let why = format!("{:?} in answer to login", reply.op);
+                self.lost(now, Error::Protocol(why), random);
+            }
+            ("ack", Phase::Online) => self.acked(&reply),
+            ("registered", Phase::Online) if reply.id.is_none() => {
+                let text = reply.error.unwrap_or_default();
+                if let Some(id) = self.unacked.settle_aliases() {
+                    self.events.push_back(Event::Settled(id, Err(Error::Rejected(text))));
+                }
+            }
+            ("deliver" | "registered" | "listEdited", Phase::Online) => {
+                self.delivered(now, reply, random);
+            }
+            // What a later server may say to older clients.
+            _ => {}
+        }
+    }
+
+    /// The link is gone, or never came to be.
+    pub(crate) fn lost(&mut self, now: Instant, why: Error, random: u64) {
+        if matches!(self.phase, Phase::Ended(_) | Phase::Pause { .. }) {
+            return;
+        }
+        if !self.was_online {
+            return self.end(why);
+        }
+        self.login = None;
+        self.inbox.disconnected();
+        self.stats.resent += self.unacked.send_again() as u64;
+        self.phase = Phase::Pause { until: now + self.pause(random) };
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// [`next_timeout`](Self::next_timeout) has come.
+    pub(crate) fn timed_out(&mut self, now: Instant, random: u64) {
+        if self.next_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        match self.phase {
+            Phase::Pause { .. } => {
+                self.phase = Phase::Connecting { until: now + self.config.login_timeout };
+            }
+            Phase::Connecting { .. } => {
+                self.lost(now, Error::Lost("no connection in time".into()), random);
+            }
+            Phase::LoggingIn { .. } => {
+                self.lost(now, Error::Lost("no answer to login in time".into()), random);
+            }
+            Phase::Online if self.expects_answer() => {
+                self.lost(now, Error::Lost("the server is silent".into()), random);
+            }
+            Phase::Online => {
+                self.pinged = true;
+                self.heard = now;
+                self.events.push_back(Event::Ping);
+            }
+            Phase::Ended(_) => {}
+        }
+    }
+
+    /// The framing has no pings, so none will be answered.
+    pub(crate) fn cannot_ping(&mut self) {
+        self.pinged = false;
+    }
+
+    /// When to call [`timed_out`](Self::timed_out).
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Pause { until }
+            | Phase::Connecting { until }
+            | Phase::LoggingIn { until, .. } => Some(until),
+            Phase::Online if self.expects_answer() => Some(self.heard + self.config.answer_timeout),
+            Phase::Online => Some(self.heard + PING_AFTER),
+            Phase::Ended(_) => None,
+        }
+    }
+
+    /// The next message to send on the link that stands.
+    pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        match self.phase {
+            Phase::LoggingIn { .. } => self.login.take(),
+            Phase::Online => {
+                if let Some(ack) = self.inbox.poll_ack() {
+                    return Some(ack);
+                }
+                let expected = self.expects_answer();
+                let message = self.unacked.poll_transmit()?;
+                if !expected {
+                    // From here on we wait.
+                    self.heard = now;
+                }
+                Some(message)
+            }
+            _ => None,
+        }
+    }
+
+    /// The next thing to tell.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Ends the client; what is unacked fails with `why`.
+    pub(crate) fn end(&mut self, why: Error) {
+        if matches!(self.phase, Phase::Ended(_)) {
+            return;
+        }
+        for id in self.unacked.clear() {
+            self.events.push_back(Event::Settled(id, Err(why.clone())));
+        }
+        self.phase = Phase::Ended(why);
+    }
+
+    fn logged_in(&mut self) {
+        if self.was_online {
+            self.stats.reconnects += 1;
+        }
+        self.was_online = true;
+        self.attempts = 0;
+        self.phase = Phase::Online;
+    }
+
+    fn expects_answer(&self) -> bool {
+        self.pinged || self.unacked.expects_ack()
+    }
+
+    /// Half of the full pause, and a random part of the other half: clients that lost the same
+    /// server do not all come back at once.
+    fn pause(&self, random: u64) -> Duration {
+        let doubled = self.config.min_pause.saturating_mul(1 << self.attempts.min(16));
+        let full = doubled.min(self.config.max_pause);
+        full / 2 + (full / 2).mul_f64(random as f64 / u64::MAX as f64)
+    }
+
+    fn quit(&mut self, now: Instant, text: &str, random: u64) {
+        match quits::verdict(text, self.was_online) {
+            Verdict::TryAgain(why) => self.lost(now, why, random),
+            Verdict::End(why) => self.end(why),
+            // Of what was sent, the largest is surely too large; what else is, the server will say.
+            Verdict::TooLarge => match self.unacked.take_largest_sent() {
+                Some((id, size)) => {
+                    let too_large = Error::TooLarge(size.saturating_sub(1));
+                    self.events.push_back(Event::Settled(id, Err(too_large)));
+                    self.lost(now, Error::Lost(text.to_owned()), random);
+                }
+                None => self.end(Error::Refused(text.to_owned())),
+            },
+        }
+    }
+
+    fn acked(&mut self, reply: &Reply) {
+        let id = reply.id.as_deref().and_then(|id| id.parse().ok());
+        // An id that is not ours, or the second ack of a post sent twice.
+        let Some(id) = id.filter(|&id| self.unacked.settle(id)) else { return };
+        let text = reply.error.as_deref().unwrap_or_default();
+        let result = match reply.kind.as_deref() {
+            Some("ok") => Ok(Receipt { warnings: text.lines().map(str::to_owned).collect() }),
+            _ => Err(Error::Rejected(text.to_owned())),
+        };
+        self.events.push_back(Event::Settled(id, result));
+    }
+
+    fn delivered(&mut self, now: Instant, reply: Reply, random: u64) {
+        let own = reply.from.as_deref() == Some(self.config.user.as_str());
+        if own
+            && reply.op == "registered"
+            && let Some(id) = self.unacked.settle_aliases()
+        {
+            self.events.push_back(Event::Settled(id, Ok(Receipt::default())));
+        }
+        match self.inbox.receive(reply) {
+            Ok(Some(letter)) => self.events.push_back(Event::Letter(letter)),
+            Ok(None) => {}
+            Err(why) => self.lost(now, Error::Protocol(why.into()), random),
+        }
+    }
+}
+
+/// The largest message that the server may send for one of `max_message` bytes: it adds a header.
+pub(crate) fn largest_reply(max_message: usize) -> usize {
+    max_message.saturating_add(MAX_HEADER + 4)
+}

@@ -1,0 +1,33 @@
+//! What a server's `quit` means for the client: try again, or end.
+
+use crate::error::Error;
+
+#[derive(Debug)]
+pub(super) enum Verdict {
+    TryAgain(Error),
+    TooLarge,
+    End(Error),
+}
+
+/// What does not pass by itself ends the client: it would only be refused again, for ever.
+pub(super) fn verdict(text: &str, was_online: bool) -> Verdict {
+    match text {
+        // After a lost link the server may hold on to the old one for a while.
+        "node already active" if was_online => Verdict::TryAgain(Error::NodeActive),
+        "shutdown" | "storage failure" | "close timeout" => {
+            Verdict::TryAgain(Error::Refused(text.to_owned()))
+        }
+        "message too large" => Verdict::TooLarge,
+        _ => Verdict::End(error(text)),
+    }
+}
+
+/// The error for a `quit` in answer to a single request.
+pub(crate) fn error(text: &str) -> Error {
+    match text {
+        "userId unknown" => Error::UserUnknown,
+        "nodeId unknown" => Error::NodeUnknown,
+        "node already active" => Error::NodeActive,
+        _ => Error::Refused(text.to_owned()),
+    }
+}

@@ -1,0 +1,89 @@
+//! Requests on their way: in the order of submission, kept until the server settles them.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+struct Entry {
+    message: Bytes,
+    /// Confirmed by a queued `registered`, not by an ack: version 1 acks no change of aliases.
+    aliases: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Unacked {
+    entries: BTreeMap<u64, Entry>,
+    bytes: usize,
+    last_id: u64,
+    /// The last id that was sent on the present link.
+    sent: u64,
+}
+
+impl Unacked {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The id that the next entry will have.
+    pub(super) fn next_id(&self) -> u64 {
+        self.last_id + 1
+    }
+
+    pub(super) fn push(&mut self, message: Bytes, aliases: bool) {
+        self.last_id += 1;
+        self.bytes += message.len();
+        self.entries.insert(self.last_id, Entry { message, aliases });
+    }
+
+    /// The next to send on this link.
+    pub(super) fn poll_transmit(&mut self) -> Option<Bytes> {
+        let (&id, entry) = self.entries.range(self.sent + 1..).next()?;
+        self.sent = id;
+        Some(entry.message.clone())
+    }
+
+    /// Does the server owe an ack? One for new aliases may wait behind messages that the
+    /// application does not ack, so it is not owed.
+    pub(super) fn expects_ack(&self) -> bool {
+        self.entries.range(..=self.sent).any(|(_, entry)| !entry.aliases)
+    }
+
+    /// A new link: everything is sent again. Returns how many of them were sent before.
+    pub(super) fn send_again(&mut self) -> usize {
+        let again = self.entries.range(..=self.sent).count();
+        self.sent = 0;
+        again
+    }
+
+    /// Takes out an entry; false if there is none.
+    pub(super) fn settle(&mut self, id: u64) -> bool {
+        let entry = self.entries.remove(&id);
+        self.bytes -= entry.as_ref().map_or(0, |entry| entry.message.len());
+        entry.is_some()
+    }
+
+    /// Takes out the oldest change of aliases.
+    pub(super) fn settle_aliases(&mut self) -> Option<u64> {
+        let id = self.entries.iter().find(|(_, entry)| entry.aliases).map(|(&id, _)| id)?;
+        self.settle(id);
+        Some(id)
+    }
+
+    /// Takes out the largest of those sent on this link; its id and size.
+    pub(super) fn take_largest_sent(&mut self) -> Option<(u64, usize)> {
+        let sent = self.entries.range(..=self.sent);
+        let (size, id) = sent.map(|(&id, entry)| (entry.message.len(), id)).max()?;
+        self.settle(id);
+        Some((id, size))
+    }
+
+    /// Takes out everything.
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = u64> + use<> {
+        self.bytes = 0;
+        std::mem::take(&mut self.entries).into_keys()
+    }
+}

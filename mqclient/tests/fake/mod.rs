@@ -1,0 +1,68 @@
+//! A server whose every word is the test's.
+
+use bytes::Bytes;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use wsstream::{Limits, Link};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Fake {
+    listener: TcpListener,
+}
+
+impl Fake {
+    pub(crate) async fn bind() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.listener.local_addr().unwrap())
+    }
+
+    /// The next connection.
+    pub(crate) async fn accept(&self) -> Peer {
+        let (stream, _) = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap();
+        Peer { link: Link::accept(stream, &Limits::default()).await.unwrap() }
+    }
+
+    /// The next connection, which asks to log in, and may.
+    pub(crate) async fn log_in(&self) -> Peer {
+        let mut peer = self.accept().await;
+        assert_eq!(peer.hear().await.0["op"], "login");
+        peer.say(r#"{"op":"info","info":"ok login"}"#, "").await;
+        peer
+    }
+}
+
+pub(crate) struct Peer {
+    link: Link<TcpStream>,
+}
+
+impl Peer {
+    /// The next message, header and body; none if the client has closed.
+    pub(crate) async fn try_hear(&mut self) -> Option<(Value, Bytes)> {
+        let message = timeout(PATIENCE, self.link.message()).await.unwrap()?.unwrap();
+        let (header, body) = mqlib::header::split(&message).unwrap();
+        Some((serde_json::from_slice(header).unwrap(), body))
+    }
+
+    pub(crate) async fn hear(&mut self) -> (Value, Bytes) {
+        self.try_hear().await.unwrap()
+    }
+
+    pub(crate) async fn say(&mut self, header: &str, body: &str) {
+        let message = format!("{:<4x}{header}{body}", header.len());
+        self.link.send(message.into()).await.unwrap();
+    }
+
+    pub(crate) async fn ack(&mut self, header: &Value) {
+        self.say(&format!(r#"{{"op":"ack","id":{},"type":"ok"}}"#, header["id"]), "").await;
+    }
+
+    pub(crate) async fn close(self) {
+        self.link.close(None, Duration::from_secs(2)).await;
+    }
+}
