@@ -1,2 +1,63 @@
-//! placeholder
-fn main() {}
+//! `mqtest` tests a websocket.MQ server from outside: under load, word by word, and by crashing it.
+//!
+//! It exits with 0 only if all is well, with 1 if the server broke a promise, and with 2 if the test
+//! could not be made.
+
+mod ledger;
+mod load;
+mod spawn;
+mod vectors;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+const ABOUT: &str = "\
+Tests a websocket.MQ server from outside.
+
+Without a command it makes load: users register, make lists, connect with several nodes each, post \
+messages of 3 bytes to 9 KB and now and then one of 1 MiB, ping aliases, add nodes, ack after random \
+delays, disconnect and come back, until ctrl-C. A ledger compares what the server acked with what \
+arrived; in the end everybody waits for what is still on its way, and a summary is printed.";
+
+const EXAMPLES: &str = "\
+Examples:
+  mqtest                                    load on the server at 127.0.0.1:8008, until ctrl-C
+  mqtest --spawn --seconds 60               a minute of load on a server of its own
+  mqtest --spawn --seconds 60 --kill-every 5
+                                            … which is killed (kill -9) every 5 s
+  mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
+  mqtest vectors mqtest/vectors             the original's conversations, word by word
+
+Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
+
+#[derive(Debug, Parser)]
+#[command(version, about = "Tests a websocket.MQ server from outside", long_about = ABOUT)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    load: load::LoadArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Vectors(vectors::VectorsArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => load::run(cli.load).await,
+        Some(Command::Vectors(args)) => vectors::run(args).await,
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("mqtest: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
