@@ -7,7 +7,7 @@ use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
 use crate::post_office::PostOffice;
 use crate::status::{Status, count_files};
-use crate::store_thread::StoreThread;
+use crate::store_thread::{Inquiry, StoreThread};
 use crate::{admin, engine::Event};
 use mqlib::broker::Broker;
 use mqlib::disk::FsDisk;
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -62,7 +62,7 @@ pub struct Server {
     office: PostOffice,
     hasher: Hasher,
     events: UnboundedSender<Event>,
-    unfiled: Arc<AtomicUsize>,
+    inquiry: Inquiry,
 }
 
 impl Server {
@@ -71,7 +71,11 @@ impl Server {
         let path = config.store.clone();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder.create(&path).map_err(|error| ServerError::Store(path.clone(), error))?;
+        builder
+            .create(&path)
+            // The store's own name is to survive a power cut, too.
+            .and_then(|()| std::fs::File::open(path.join(".."))?.sync_all())
+            .map_err(|error| ServerError::Store(path.clone(), error))?;
         let lock = Lock::take(&path)?;
         // Before the store is opened: an address in use is no reason to touch it.
         let mut listeners = Vec::new();
@@ -96,11 +100,11 @@ impl Server {
         let (events, inbox) = mpsc::unbounded_channel();
         let store = StoreThread::start(store, disk, start, events.clone())
             .map_err(|error| ServerError::System("no thread", error))?;
-        let unfiled = store.unfiled();
+        let inquiry = store.inquiry();
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
         let office = PostOffice::new(broker, store, inbox, start);
-        Ok(Self { config, lock, control, listeners, admin, office, hasher, events, unfiled })
+        Ok(Self { config, lock, control, listeners, admin, office, hasher, events, inquiry })
     }
 
     /// The addresses that clients connect to.
@@ -146,9 +150,9 @@ impl Server {
             });
         }
         let (control, store) = (self.control, self.config.store.clone());
-        let (events, unfiled) = (self.events, self.unfiled);
+        let (events, inquiry) = (self.events, self.inquiry);
         ears.spawn(async move {
-            control.serve(|| status(events.clone(), store.clone(), unfiled.clone())).await;
+            control.serve(|| status(events.clone(), store.clone(), inquiry.clone())).await;
         });
         let stop = async {
             stop.await;
@@ -176,10 +180,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 async fn status(
     events: UnboundedSender<Event>,
     store: PathBuf,
-    unfiled: Arc<AtomicUsize>,
+    inquiry: Inquiry,
 ) -> io::Result<Status> {
     let overview = admin::overview(&events, 0).await.ok_or(io::ErrorKind::BrokenPipe)?;
     let files = tokio::task::spawn_blocking(move || count_files(&store)).await??;
+    let unfiled = inquiry.unfiled().await.ok_or(io::ErrorKind::BrokenPipe)?;
     let counts = overview.counts;
     Ok(Status {
         pid: std::process::id(),
@@ -189,7 +194,7 @@ async fn status(
         online: counts.online,
         users: counts.users,
         nodes: counts.nodes,
-        waiting: files + unfiled.load(Ordering::Relaxed),
+        waiting: files + unfiled,
     })
 }
 

@@ -7,10 +7,10 @@ use mqlib::spool::{Job, JobDone};
 use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 /// Threads that write, link, list and remove files.
 const WORKERS: usize = 2;
@@ -19,12 +19,27 @@ const WORKERS: usize = 2;
 enum Mail {
     Op(SpoolOp),
     Done(JobDone),
+    /// How many messages are in the journal only, counted for each node?
+    Unfiled(oneshot::Sender<usize>),
+}
+
+/// Asks the store, while it works.
+#[derive(Debug, Clone)]
+pub(crate) struct Inquiry(Mailbox<Mail>);
+
+impl Inquiry {
+    /// How many messages are in the journal only, counted for each node. `None` when the store has
+    /// ended.
+    pub(crate) async fn unfiled(&self) -> Option<usize> {
+        let (answer, unfiled) = oneshot::channel();
+        self.0.put([Mail::Unfiled(answer)]);
+        unfiled.await.ok()
+    }
 }
 
 /// The store at work.
 pub(crate) struct StoreThread {
     mailbox: Mailbox<Mail>,
-    unfiled: Arc<AtomicUsize>,
     commit: JoinHandle<()>,
 }
 
@@ -40,23 +55,23 @@ impl StoreThread {
         let jobs: Mailbox<Job> = Mailbox::new();
         for number in 0..WORKERS {
             let (jobs, disk, mailbox) = (jobs.clone(), disk.clone(), mailbox.clone());
-            Builder::new().name(format!("spool-{number}")).spawn(move || {
+            let work = move || {
                 while let Some(job) = jobs.take() {
                     mailbox.put([Mail::Done(job.run(&*disk))]);
                 }
-            })?;
+            };
+            Builder::new().name(format!("spool-{number}")).spawn(|| or_abort(work))?;
         }
-        let unfiled = Arc::new(AtomicUsize::new(0));
-        let mut work =
-            Work { store, mailbox: mailbox.clone(), jobs, start, events, unfiled: unfiled.clone() };
-        let commit = Builder::new().name("commit".into()).spawn(move || {
+        let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events };
+        let work = move || {
             if let Err(fatal) = work.run() {
                 // If nobody listens any more, the server is going down anyway.
                 let _ = work.events.send(Event::Fatal(fatal));
             }
             work.jobs.close();
-        })?;
-        Ok(Self { mailbox, unfiled, commit })
+        };
+        let commit = Builder::new().name("commit".into()).spawn(|| or_abort(work))?;
+        Ok(Self { mailbox, commit })
     }
 
     /// Hands operations to the store.
@@ -64,9 +79,9 @@ impl StoreThread {
         self.mailbox.put(ops.into_iter().map(Mail::Op));
     }
 
-    /// How many messages are in the journal only, counted for each node.
-    pub(crate) fn unfiled(&self) -> Arc<AtomicUsize> {
-        self.unfiled.clone()
+    /// A way to ask the store.
+    pub(crate) fn inquiry(&self) -> Inquiry {
+        Inquiry(self.mailbox.clone())
     }
 
     /// Commits what was submitted, and ends. What is not filed yet stays in the journal.
@@ -77,13 +92,19 @@ impl StoreThread {
     }
 }
 
+/// A thread of the store that panicked would leave the rest waiting for it; a restart recovers.
+fn or_abort(work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        std::process::abort();
+    }
+}
+
 struct Work {
     store: Store,
     mailbox: Mailbox<Mail>,
     jobs: Mailbox<Job>,
     start: Instant,
     events: UnboundedSender<Event>,
-    unfiled: Arc<AtomicUsize>,
 }
 
 impl Work {
@@ -104,6 +125,8 @@ impl Work {
                 match mail {
                     Mail::Op(op) => self.store.submit(now, op),
                     Mail::Done(done) => self.store.job_done(now, done)?,
+                    // Whoever asked may have gone.
+                    Mail::Unfiled(answer) => drop(answer.send(self.store.unfiled())),
                 }
             }
             if self.store.next_timeout().is_some_and(|at| at <= now) {
@@ -122,6 +145,5 @@ impl Work {
         while let Some(job) = self.store.poll_job() {
             self.jobs.put([job]);
         }
-        self.unfiled.store(self.store.unfiled(), Ordering::Relaxed);
     }
 }

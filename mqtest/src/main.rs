@@ -5,6 +5,7 @@
 
 mod ledger;
 mod load;
+mod simulate;
 mod spawn;
 mod vectors;
 
@@ -27,6 +28,7 @@ Examples:
                                             … which is killed (kill -9) every 5 s
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
+  mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
 
@@ -43,6 +45,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Vectors(vectors::VectorsArgs),
+    Simulate(simulate::SimulateArgs),
 }
 
 #[tokio::main]
@@ -51,6 +54,7 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         None => load::run(cli.load).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
+        Some(Command::Simulate(args)) => simulate::run(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
