@@ -379,6 +379,11 @@ impl Broker {
         }
     }
 
+    /// Called where a message is handed to the store, so that ids and commits have one order.
+    fn next_id(&mut self, now: Now) -> MessageId {
+        self.ids.next(now.wall)
+    }
+
     fn nodes_of(&self, user: UserId) -> Vec<NodeId> {
         self.directory.nodes(user).collect()
     }
@@ -390,12 +395,4 @@ struct Poster {
     link: LinkId,
     /// The poster's own id for the post.
     id: String,
-}
-
-/// What `next_id` is for: every message gets its id where it is handed to the store, so that ids
-/// and commits are in one order.
-impl Broker {
-    fn next_id(&mut self, now: Now) -> MessageId {
-        self.ids.next(now.wall)
-    }
 }

@@ -134,7 +134,8 @@ mod tests {
     fn recipients_become_nodes() {
         use Kind::*;
         let text = |text: &str| AckError::Text(text.into());
-        let table: &[(&str, &[(&str, Kind)], bool, &str, &[&str], AckError)] = &[
+        type Case<'a> = (&'a str, &'a [(&'a str, Kind)], bool, &'a str, &'a [&'a str], AckError);
+        let table: &[Case<'_>] = &[
             ("a", &[("b", AllNodes)], false, "b0 b1 a1", &[], AckError::Absent),
             ("a", &[("b", AllNodes)], true, "b0 b1", &[], AckError::Absent),
             ("a", &[("a", AllNodes)], false, "a0 a1", &[], AckError::Absent),

@@ -3,24 +3,24 @@
 //! Between the parts lie queues, as between the threads of the real server; which one moves next is
 //! chance, so every order that threads could have is met sooner or later.
 
+mod acts;
+
 use super::client::{Client, NODES, USERS, key, user};
 use super::disk::SimDisk;
 use super::history::{History, Violation};
 use super::{Mutation, Report};
-use crate::broker::{Asked, Broker, Input, LinkId, Output};
+use crate::broker::{Broker, Input, LinkId, Output};
 use crate::directory::Credential;
 use crate::disk::Disk;
-use crate::fanout;
 use crate::id::MessageId;
 use crate::limits::Limits;
 use crate::node::NodeId;
 use crate::now::Now;
 use crate::registry::Birth;
 use crate::reply::Reply;
-use crate::request::{Content, Incoming, Kind, NodeName, Op, Request};
 use crate::spool::{self, Job, JobDone};
 use crate::store::{SpoolDone, SpoolOp, Store, StoreConfig};
-use bytes::Bytes;
+use acts::post_of;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rustix::io::Errno;
@@ -374,214 +374,6 @@ impl World {
         Ok(())
     }
 
-    /// A client gets a message.
-    fn receive(&mut self, link: LinkId, message: &Bytes) -> Result<(), Violation> {
-        let number = self.clients.iter().position(|client| client.link == Some(link));
-        let Some(number) = number else { return Ok(()) };
-        let node = self.node_id(number);
-        let client = &mut self.clients[number];
-        let Ok(reply) = Reply::parse(message) else {
-            return Err(Violation::Corrupted { id: MessageId::ZERO });
-        };
-        let queued = reply.from.is_some();
-        match (reply.op.as_str(), node) {
-            (_, Some(node)) if queued => {
-                let id = reply.id.as_deref().and_then(|id| id.parse().ok());
-                let id = id.ok_or(Violation::Corrupted { id: MessageId::ZERO })?;
-                if reply.op == "deliver" && !is_intact(&reply.body) {
-                    return Err(Violation::Corrupted { id });
-                }
-                client.received.push(id);
-                self.history.delivered(node, id)?;
-            }
-            ("registered", _) => {
-                client.asking = false;
-                client.confirmed |= reply.error.is_none();
-            }
-            ("added", _) => {
-                client.asking = false;
-                client.confirmed |= reply.offset.is_some();
-                let server = self.server.as_mut();
-                if let Some((from, to, waiting)) =
-                    server.and_then(|server| server.copying.remove(&link))
-                {
-                    self.history.copied(from, to, &waiting);
-                }
-            }
-            ("info", _) => {
-                client.asking = false;
-                client.logged_in = true;
-            }
-            ("ack", _) if reply.kind.as_deref() == Some("ok") => {
-                if let Some(post) = reply.id.and_then(|id| id.parse().ok()) {
-                    self.history.acked(post);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// The node that a client is, if the server knows it.
-    fn node_id(&self, number: usize) -> Option<NodeId> {
-        let directory = self.server.as_ref()?.broker.directory();
-        let Credential::Key(key) = key(number / NODES, number % NODES) else { return None };
-        directory.node(directory.user_id(&user(number / NODES))?, &key)
-    }
-
-    fn client_acts(&mut self) {
-        let number = self.rng.random_range(0..self.clients.len());
-        let client = &self.clients[number];
-        match (client.link, client.logged_in, client.asking) {
-            (None, ..) => self.connect(number),
-            (Some(_), false, false) => self.introduce(number),
-            (Some(_), false, true) => {}
-            (Some(link), true, _) => match self.rng.random_range(0..20) {
-                0..9 => self.post(number, link),
-                9..17 => self.ack(number, link),
-                // What waits would be copied, again and again.
-                _ if self.calm => {}
-                17 => self.edit_list(number, link),
-                18 => self.add_node(number, link),
-                _ => {
-                    self.clients[number].disconnected();
-                    self.handle(Input::Closed(link));
-                }
-            },
-        }
-    }
-
-    fn connect(&mut self, number: usize) {
-        self.links += 1;
-        let link = LinkId(self.links);
-        self.clients[number].link = Some(link);
-        self.handle(Input::Opened(link, self.now.mono));
-    }
-
-    /// Registers, adds the node, or logs in, whichever is next.
-    fn introduce(&mut self, number: usize) {
-        let Some(link) = self.clients[number].link else { return };
-        let (owner, node) = (number / NODES, number % NODES);
-        let name = user(owner);
-        let none = || NodeName::new(String::new());
-        self.clients[number].asking = true;
-        // It may exist although the answer was lost.
-        if self.clients[number].confirmed || self.node_id(number).is_some() {
-            let request = Request::Login { user: name, node: none() };
-            return self.ask(link, Op::Login, request, Credential::Empty, key(owner, node));
-        }
-        if node == 0 {
-            let aliases = format!("alias{owner}");
-            let request = Request::Register { user: name, new_node: none(), aliases };
-            return self.ask(link, Op::Register, request, key(owner, 0), Credential::Empty);
-        }
-        self.add(number, link, owner, node);
-    }
-
-    fn add(&mut self, number: usize, link: LinkId, owner: usize, node: usize) {
-        let none = || NodeName::new(String::new());
-        let request = Request::AddNode { user: user(owner), new_node: none(), prev_node: none() };
-        let from = match self.clients[number].logged_in {
-            true => self.node_id(number),
-            false => self.node_id(owner * NODES),
-        };
-        let waiting_before = from;
-        self.ask(link, Op::AddNode, request, key(owner, node), key(owner, 0));
-        let to = self.node_id(owner * NODES + node);
-        if let (Some(from), Some(to), Some(server)) = (waiting_before, to, &mut self.server)
-            && from != to
-        {
-            let waiting = self.history.waiting_for(from);
-            server.copying.insert(link, (from, to, waiting));
-        }
-    }
-
-    fn add_node(&mut self, number: usize, link: LinkId) {
-        // The answers to two would be mistaken for each other.
-        if std::mem::replace(&mut self.clients[number].asking, true) {
-            return;
-        }
-        let node = self.rng.random_range(1..NODES);
-        self.add(number, link, number / NODES, node);
-    }
-
-    fn ask(&mut self, link: LinkId, op: Op, request: Request, new: Credential, node: Credential) {
-        let incoming = Incoming { op, request: Ok(request) };
-        self.handle(Input::Request(link, Asked { incoming, new_node: new, node }));
-    }
-
-    fn post(&mut self, number: usize, link: LinkId) {
-        if self.calm {
-            return;
-        }
-        self.posts += 1;
-        let size = match self.rng.random_range(0..20) {
-            0 => LARGE + 100,
-            1..4 => 2500,
-            _ => self.rng.random_range(0..200),
-        };
-        let body = body(self.posts, size);
-        let mut to = Vec::new();
-        for _ in 0..self.rng.random_range(1..3) {
-            let kind = match self.rng.random_range(0..10) {
-                0..2 => Kind::OneNode,
-                2..8 => Kind::AllNodes,
-                8 => Kind::List,
-                _ => Kind::ListAndSender,
-            };
-            let name = match kind {
-                Kind::OneNode | Kind::AllNodes => user(self.rng.random_range(0..USERS)),
-                Kind::List | Kind::ListAndSender => "list".to_owned(),
-            };
-            if !to.iter().any(|(other, _)| *other == name) {
-                to.push((name, kind));
-            }
-        }
-        debug_assert!(self.fans_out(number, &to));
-        let content = Content { etc: None, body };
-        let request =
-            Request::Post { id: self.posts.to_string(), to, no_nodes: self.chance(10), content };
-        self.ask(link, Op::Post, request, Credential::Empty, Credential::Empty);
-    }
-
-    /// No fan-out names a node that the directory does not know.
-    fn fans_out(&self, number: usize, to: &[(String, Kind)]) -> bool {
-        let (Some(server), Some(own)) = (&self.server, self.node_id(number)) else { return true };
-        let directory = server.broker.directory();
-        let fanout = fanout::fanout(directory, own, to, false);
-        let known = |node: &NodeId| directory.nodes(node.user).any(|known| known == *node);
-        fanout.nodes.iter().chain(fanout.to_one.iter().flatten()).all(known)
-    }
-
-    fn edit_list(&mut self, number: usize, link: LinkId) {
-        if self.calm {
-            return;
-        }
-        let edit = ["add", "add", "invite", "remove"][self.rng.random_range(0..4)];
-        let other = self.rng.random_range(0..USERS);
-        let member = if edit == "invite" { format!("alias{other}") } else { user(other) };
-        self.posts += 1;
-        let content = Content { etc: None, body: body(self.posts, 10) };
-        let request = Request::ListEdit {
-            id: self.posts.to_string(),
-            list: "list".into(),
-            edit: edit.into(),
-            member,
-            content,
-        };
-        let _ = number;
-        self.ask(link, Op::ListEdit, request, Credential::Empty, Credential::Empty);
-    }
-
-    fn ack(&mut self, number: usize, link: LinkId) {
-        let Some(id) = self.clients[number].received.pop() else { return };
-        if let Some(node) = self.node_id(number) {
-            self.history.client_acked(node, id);
-        }
-        let request = Request::Ack { id: Some(id), ok: true };
-        self.ask(link, Op::Ack, request, Credential::Empty, Credential::Empty);
-    }
-
     /// Faults stop, everyone comes and acks: then nothing may wait any more, nor be lost.
     fn come_to_rest(&mut self) -> Result<(), Violation> {
         self.calm = true;
@@ -654,24 +446,5 @@ impl World {
             }
         }
         Ok(())
-    }
-}
-
-/// A body that says which post it is of, and can be checked.
-fn body(post: u64, size: usize) -> Bytes {
-    let mut body = format!("{post:08} {size:08} ").into_bytes();
-    body.extend((0..size).map(|at| (at as u64 * 31 + post) as u8));
-    body.into()
-}
-
-fn post_of(body: &[u8]) -> Option<u64> {
-    std::str::from_utf8(body.get(..8)?).ok()?.parse().ok()
-}
-
-fn is_intact(bytes: &[u8]) -> bool {
-    let size = bytes.get(9..17).and_then(|size| std::str::from_utf8(size).ok()?.parse().ok());
-    match (post_of(bytes), size) {
-        (Some(post), Some(size)) => body(post, size) == bytes,
-        _ => false,
     }
 }

@@ -1,0 +1,36 @@
+//! How large and how patient a store is.
+
+use std::time::Duration;
+
+/// Sizes and times of a store.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Segments of the journal; at least 2.
+    pub segments: usize,
+    /// Length of a segment in bytes, a multiple of 4096 that holds a message of `large` bytes.
+    pub segment_len: u64,
+    /// A batch is not extended beyond this many bytes.
+    pub batch_max: usize,
+    /// A message of more bytes than this goes past the journal, into its file directly.
+    pub large: usize,
+    /// How long a message may wait for its acks before it is filed.
+    pub linger: Duration,
+    /// How many messages may wait to be filed; beyond, posters wait.
+    pub backlog: usize,
+    /// How many messages a listing gives at most.
+    pub listing: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            segments: 4,
+            segment_len: 32 << 20,
+            batch_max: 4 << 20,
+            large: 512 << 10,
+            linger: Duration::from_millis(100),
+            backlog: 10_000,
+            listing: 65_536,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What broker and store say to each other, and what can go wrong.
+
+use crate::directory::Edit;
+use crate::id::MessageId;
+use crate::journal::{self, Post};
+use crate::node::NodeId;
+use crate::registry::RegistryError;
+use crate::spool::{Content, Staged};
+use bytes::Bytes;
+use std::io;
+
+/// What the broker asks of the store.
+#[derive(Debug)]
+pub enum SpoolOp {
+    /// Make changes of the directory durable. Answered by `Edited`; what is submitted later is not
+    /// durable earlier.
+    Edit(u64, Vec<Edit>),
+    /// Make a message durable, for all its nodes or none. Answered by `Committed` or `Refused`, in
+    /// the order submitted; ids increase.
+    Commit(Post),
+    /// These nodes have acked a message. Not answered.
+    Delete(MessageId, Vec<NodeId>),
+    /// What waits for a node, later than an id, oldest first. Answered by `Listed`.
+    List(u64, NodeId, MessageId),
+    /// A message that waits for a node; is it for one node only? Answered by `Loaded`.
+    Read(NodeId, MessageId, bool),
+    /// Give the second node all that waits for the first, durably. Answered by `Copied`.
+    Copy(u64, NodeId, NodeId),
+    /// Take a large body, in so many copies, behind a header of so many bytes. Answered by `Staged`.
+    Stage(u64, Bytes, usize, usize),
+    /// These large bodies are not needed.
+    Unstage(Vec<u64>),
+    /// The node went offline with nothing waiting.
+    Tidy(NodeId),
+}
+
+/// What the store answers.
+#[derive(Debug)]
+pub enum SpoolDone {
+    /// The changes are durable.
+    Edited(u64),
+    /// The message is durable, behind all that were committed before.
+    Committed(MessageId),
+    /// The message was not taken; the sender may try again.
+    Refused(MessageId, Refusal),
+    /// What waits for a node, each with whether it is for one node only. If there is more behind,
+    /// the id up to which this is all.
+    Listed(u64, NodeId, Vec<(MessageId, bool)>, Option<MessageId>),
+    /// A message; `None` if it is no longer there, or damaged.
+    Loaded(NodeId, MessageId, Option<Bytes>),
+    /// The node has all that the other has.
+    Copied(u64),
+    /// The copies of a large body: number, length, checksum.
+    Staged(u64, Result<Vec<StagedBody>, Refusal>),
+    /// The operator should know. Nothing to be done by the broker.
+    Trouble(String),
+}
+
+/// A large body on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StagedBody {
+    pub(super) number: u64,
+    pub(super) len: u64,
+    pub(super) crc: u32,
+}
+
+impl StagedBody {
+    /// The content of the message that begins with `header`.
+    pub fn content(self, header: Bytes) -> Content {
+        Content::Staged(Staged {
+            number: self.number,
+            body_len: self.len,
+            body_crc: self.crc,
+            header,
+        })
+    }
+
+    /// The number, to give a copy back that is not needed.
+    pub fn number(self) -> u64 {
+        self.number
+    }
+}
+
+/// Why a message was not taken. Told to the client, who tries again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No room for files. The store takes messages again when there is.
+    #[error("storage failure: disk full")]
+    DiskFull,
+    /// The disk refused a file.
+    #[error("storage failure")]
+    Disk,
+}
+
+/// An error after which nothing may be acked: the server exits, and a restart recovers.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The journal could not be written.
+    #[error("the journal could not be written: {0}")]
+    Journal(#[source] io::Error),
+    /// The directory could not be written.
+    #[error("the directory could not be written: {0}")]
+    Registry(#[from] RegistryError),
+    /// The spool could not be written.
+    #[error("the spool could not be written: {0}")]
+    Spool(#[source] io::Error),
+}
+
+/// Why a store cannot be opened. Nothing of it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal is damaged, newer, or refused by the disk.
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    /// So is the directory.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The disk refused.
+    #[error("{0}: {1}")]
+    Io(&'static str, #[source] io::Error),
+}
