@@ -41,8 +41,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn sync_path(&self, path: &str) -> io::Result<()>;
     /// Returns once all that was done so far is durable.
     fn sync_all(&self) -> io::Result<()>;
-    /// Opens a journal segment. One that does not exist is created with `len` zero bytes. It is
-    /// durable with its name on return.
+    /// Opens a journal segment. One that does not exist, or is shorter and was never written to, is
+    /// created with `len` zero bytes. It is durable with its name on return.
     fn open_segment(&self, path: &str, len: u64) -> io::Result<Box<dyn Segment>>;
     /// Opens, or creates, the file of the directory's database.
     fn open_database(&self, path: &str) -> io::Result<Box<dyn redb::StorageBackend>>;
@@ -158,8 +158,13 @@ impl Disk for FsDisk {
 
     fn open_segment(&self, path: &str, len: u64) -> io::Result<Box<dyn Segment>> {
         let exists = match self.open_at(path, OFlags::RDONLY) {
-            // A creation that a crash cut short left a shorter file, which nothing was written to.
-            Ok(file) => file.metadata()?.len() >= len,
+            // A shorter one was made with another setting, and is kept; or its creation was cut
+            // short by a crash, and then nothing was ever written to it.
+            Ok(file) => {
+                let mut head = [0; BLOCK];
+                let whole = file.metadata()?.len() >= len;
+                whole || file.read_exact_at(&mut head, 0).is_ok() && head != [0; BLOCK]
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };

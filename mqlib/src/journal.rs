@@ -138,7 +138,7 @@ impl Head {
 
 impl Journal {
     /// Opens the journal of `disk`, or makes one of `count` segments of `len` bytes, and replays
-    /// what is in it. Also gives an id no smaller than any that was used. Appends start in a fresh
+    /// what is in it. Segments that exist are all taken, at the length they have. Also gives an id no smaller than any that was used. Appends start in a fresh
     /// segment.
     pub fn open(
         disk: &dyn Disk,
@@ -147,12 +147,17 @@ impl Journal {
     ) -> Result<(Self, Replayed, MessageId), OpenError> {
         let mut segments = Vec::new();
         let mut heads = Vec::new();
+        let at = |error| OpenError::Io { path: "journal".into(), error };
+        let found = disk.list("journal").map_err(at)?;
+        let found = found.iter().filter_map(|name| name.parse::<usize>().ok()).max();
+        let count = count.max(found.map_or(0, |last| last + 1));
         for path in (0..count).map(|number| format!("journal/{number}")) {
             let at = |error| OpenError::Io { path: path.clone(), error };
             let segment = disk.open_segment(&path, len).map_err(at)?;
             let head = Head::decode(&path, &segment.read_head().map_err(at)?)?;
             heads.push((head, path.clone()));
-            segments.push(Slot { len: segment.len(), file: segment, state: State::Free });
+            let len = segment.len() / BLOCK as u64 * BLOCK as u64;
+            segments.push(Slot { len, file: segment, state: State::Free });
         }
         let newest =
             heads.iter().filter_map(|(head, _)| head.as_ref()).max_by_key(|head| head.epoch);
@@ -235,6 +240,11 @@ impl Journal {
         self.epoch = epoch;
         self.active = Some((index, BLOCK as u64));
         Ok(true)
+    }
+
+    /// How many segments the ring has.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
     }
 
     /// The oldest use of a segment that is not freed.

@@ -144,6 +144,21 @@ fn a_damaged_or_newer_head_is_refused() {
 }
 
 #[test]
+fn other_settings_lose_nothing_of_the_segments_that_exist() {
+    let store = Store::new();
+    let (mut journal, ..) = store.open();
+    for id in 1..3 {
+        journal.advance(MessageId::ZERO).unwrap();
+        write(&mut journal, &[post(id, 100)]);
+    }
+    for (count, len) in [(1, LEN), (3, 4 * LEN), (5, 2 * LEN)] {
+        let (_, replayed, _) = Journal::open(&store.disk, count, len).unwrap();
+        let records: Vec<_> = replayed.into_iter().map(|(_, record)| record).collect();
+        assert_eq!(records, [post(1, 100), post(2, 100)], "{count} segments of {len}");
+    }
+}
+
+#[test]
 fn appends_after_a_replay_start_in_another_segment() {
     let store = Store::new();
     let (mut journal, ..) = store.open();

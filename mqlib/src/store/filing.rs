@@ -33,7 +33,7 @@ impl Store {
     pub(super) fn file(&mut self, now: Duration) {
         let urgent = !self.copies.is_empty()
             || self.index.live() * 2 > self.config.backlog
-            || self.usage.is_short_of(self.config.segments);
+            || self.usage.is_short_of(self.journal.segments());
         while self.filing_jobs < FILING_JOBS && self.retry_at.is_none() {
             let mut batch = Vec::new();
             while batch.len() < FILES_PER_JOB {

@@ -262,6 +262,12 @@ impl State {
         Ok(())
     }
 
+    /// Is anything in a file's first block?
+    fn is_written(&self, id: Id) -> io::Result<bool> {
+        let content = self.content(id)?;
+        Ok(content.len() >= BLOCK && content.read_vec(BLOCK).iter().any(|&byte| byte != 0))
+    }
+
     /// Makes sure of a segment's file, zeros and name.
     pub(super) fn segment(&mut self, turn: Turn, path: &str, len: usize) -> io::Result<Id> {
         let (parent, name) = self.parent(path)?;
@@ -271,7 +277,7 @@ impl State {
             Err(error) => return Err(error),
         };
         if let Some(id) = existing
-            && self.content(id)?.len() >= len
+            && (self.content(id)?.len() >= len || self.is_written(id)?)
         {
             self.sync(turn, id)?;
             self.sync(turn, parent)?;
