@@ -15,27 +15,27 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-pub use wsstream::Framing;
+pub(crate) use wsstream::Framing;
 use wsstream::{Limits, Link};
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The configuration of a store that takes little room.
-pub const SMALL: &str = "[journal]\nsegments = 3\nsegment_mib = 2\n";
+pub(crate) const SMALL: &str = "[journal]\nsegments = 3\nsegment_mib = 2\n";
 
 /// A store below a directory of its own.
-pub struct Store {
+pub(crate) struct Store {
     dir: tempfile::TempDir,
 }
 
 impl Store {
     /// A store that has nothing but a configuration for little room.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(SMALL)
     }
 
-    pub fn with(config: &str) -> Self {
+    pub(crate) fn with(config: &str) -> Self {
         let store = Self::absent();
         std::fs::create_dir(store.path()).unwrap();
         std::fs::write(store.path().join("mqserver.toml"), config).unwrap();
@@ -43,30 +43,30 @@ impl Store {
     }
 
     /// A store that the server is to make.
-    pub fn absent() -> Self {
+    pub(crate) fn absent() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("store")
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.path().to_str().unwrap().to_owned()
     }
 
     /// What is around the store, which the server has no business with.
-    pub fn outside(&self) -> &Path {
+    pub(crate) fn outside(&self) -> &Path {
         self.dir.path()
     }
 
     /// The directory of a node's queue, `user,offset`.
-    pub fn queue(&self, node: &str) -> PathBuf {
+    pub(crate) fn queue(&self, node: &str) -> PathBuf {
         self.path().join("spool").join(node)
     }
 
     /// The files that wait in it, the oldest first.
-    pub fn files(&self, node: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, node: &str) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.queue(node)) else { return Vec::new() };
         let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         files.sort();
@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Waits until that many messages have their files in a node's queue.
-    pub async fn filed(&self, node: &str, count: usize) {
+    pub(crate) async fn filed(&self, node: &str, count: usize) {
         eventually("files in the spool", || self.files(node).len() == count).await;
     }
 
@@ -84,14 +84,14 @@ impl Store {
 }
 
 /// The program, with what every test gives it.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mqserver"));
     command.stdin(Stdio::null()).env_remove("RUST_LOG");
     command
 }
 
 /// `mqserver` with these arguments, to its end. One that does not end is killed and fails the test.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     let mut command = program();
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
@@ -107,44 +107,40 @@ pub fn run(args: &[&str]) -> Output {
     }
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A server that serves; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     log: PathBuf,
-    pub address: SocketAddr,
-    pub admin: Option<SocketAddr>,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Server {
-    pub fn start(store: &Store) -> Self {
+    pub(crate) fn start(store: &Store) -> Self {
         Self::start_with(store, program(), "off")
     }
 
-    pub fn start_with_admin(store: &Store) -> Self {
+    pub(crate) fn start_with_admin(store: &Store) -> Self {
         Self::start_with(store, program(), "127.0.0.1:0")
     }
 
     /// Starts `command`, which runs `mqserver` with the arguments added to it.
-    pub fn start_with(store: &Store, mut command: Command, admin: &str) -> Self {
+    pub(crate) fn start_with(store: &Store, mut command: Command, admin: &str) -> Self {
         let log = File::options().create(true).append(true).open(store.log()).unwrap();
         command.arg("--store").arg(store.path()).args(["--listen", "127.0.0.1:0"]);
         command.args(["--admin", admin]).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let mut server = Self {
-            child,
-            log: store.log(),
-            address: SocketAddr::from(([0; 4], 0)),
-            admin: None,
-        };
+        let mut server =
+            Self { child, log: store.log(), address: SocketAddr::from(([0; 4], 0)), admin: None };
         // It says so when it is ready, and nothing after.
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -152,7 +148,7 @@ impl Server {
                 let _ = send.send(line);
             }
         });
-        let mut next = |start: &str| {
+        let next = |start: &str| {
             let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| {
                 panic!("mqserver did not start: {}", server.log());
             });
@@ -166,33 +162,33 @@ impl Server {
     }
 
     /// What it has written to its standard error.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Ends it in good order.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
         let status = self.ended(PATIENCE).expect("it has stopped");
         assert!(status.success(), "{status}: {}", self.log());
     }
 
     /// Waits for its end; `None` if it still runs then.
-    pub fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -205,7 +201,7 @@ impl Server {
         }
     }
 
-    pub fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }
@@ -221,7 +217,7 @@ impl Drop for Server {
 }
 
 /// Waits until `is` is so.
-pub async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is() {
         assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
@@ -230,21 +226,21 @@ pub async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 /// A message: a header behind its length, and a body.
-pub fn message(header: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn message(header: &str, body: &[u8]) -> Vec<u8> {
     let mut message = format!("{:<4x}{header}", header.len()).into_bytes();
     message.extend_from_slice(body);
     message
 }
 
 /// One connection of a client.
-pub struct Client {
+pub(crate) struct Client {
     link: Link<TcpStream>,
     deliveries: VecDeque<Reply>,
     posts: u64,
 }
 
 impl Client {
-    pub async fn connect(address: SocketAddr, framing: Framing) -> Self {
+    pub(crate) async fn connect(address: SocketAddr, framing: Framing) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let limits = Limits { max_message: 32 << 20, ..Limits::default() };
@@ -258,7 +254,7 @@ impl Client {
     }
 
     /// Creates a user whose node 0 is named `n0`.
-    pub async fn register(server: &Server, user: &str, aliases: &str) {
+    pub(crate) async fn register(server: &Server, user: &str, aliases: &str) {
         let mut client = Self::connect(server.address, Framing::Raw).await;
         let header = json!({"op": "register", "userId": user, "newNode": "n0", "aliases": aliases});
         client.send(&header, b"").await;
@@ -267,7 +263,7 @@ impl Client {
     }
 
     /// Gives a user a node more; its offset.
-    pub async fn add_node(server: &Server, user: &str, node: &str) -> u8 {
+    pub(crate) async fn add_node(server: &Server, user: &str, node: &str) -> u8 {
         let mut client = Self::connect(server.address, Framing::Raw).await;
         let header = json!({"op": "addNode", "userId": user, "newNode": node, "prevNode": "n0"});
         client.send(&header, b"").await;
@@ -275,7 +271,7 @@ impl Client {
     }
 
     /// A connection that is logged in.
-    pub async fn login(server: &Server, framing: Framing, user: &str, node: &str) -> Self {
+    pub(crate) async fn login(server: &Server, framing: Framing, user: &str, node: &str) -> Self {
         let start = Instant::now();
         loop {
             let mut client = Self::connect(server.address, framing).await;
@@ -291,22 +287,33 @@ impl Client {
         }
     }
 
-    pub async fn send(&mut self, header: &Value, body: &[u8]) {
+    pub(crate) async fn send(&mut self, header: &Value, body: &[u8]) {
         self.send_bytes(message(&header.to_string(), body)).await;
     }
 
-    pub async fn send_bytes(&mut self, message: Vec<u8>) {
+    pub(crate) async fn send_bytes(&mut self, message: Vec<u8>) {
         timeout(PATIENCE, self.link.send(message.into())).await.expect("it is sent").unwrap();
     }
 
     /// The next message; `None` when the server is done.
-    pub async fn next(&mut self) -> Option<Reply> {
+    pub(crate) async fn next(&mut self) -> Option<Reply> {
         let message = timeout(PATIENCE, self.link.message()).await.expect("a message comes");
         message.map(|message| Reply::parse(&message.unwrap()).unwrap())
     }
 
+    /// The next message; `None` also when the connection broke.
+    pub(crate) async fn next_or_end(&mut self) -> Option<Reply> {
+        let message = timeout(PATIENCE, self.link.message()).await.expect("a message comes");
+        message.and_then(Result::ok).map(|message| Reply::parse(&message).unwrap())
+    }
+
+    /// Sends unless the connection has ended.
+    pub(crate) async fn try_send_bytes(&mut self, message: Vec<u8>) -> bool {
+        timeout(PATIENCE, self.link.send(message.into())).await.expect("it is sent").is_ok()
+    }
+
     /// The next message that is no delivery.
-    pub async fn reply(&mut self) -> Reply {
+    pub(crate) async fn reply(&mut self) -> Reply {
         loop {
             let reply = self.next().await.expect("the server goes on");
             if reply.from.is_none() {
@@ -317,7 +324,7 @@ impl Client {
     }
 
     /// The next delivery.
-    pub async fn delivery(&mut self) -> Reply {
+    pub(crate) async fn delivery(&mut self) -> Reply {
         if let Some(delivery) = self.deliveries.pop_front() {
             return delivery;
         }
@@ -327,23 +334,23 @@ impl Client {
     }
 
     /// The next delivery, acked.
-    pub async fn take(&mut self) -> Reply {
+    pub(crate) async fn take(&mut self) -> Reply {
         let delivery = self.delivery().await;
         self.ack(delivery.id.as_deref().unwrap()).await;
         delivery
     }
 
     /// The data of the next delivery, acked.
-    pub async fn take_data(&mut self) -> Bytes {
+    pub(crate) async fn take_data(&mut self) -> Bytes {
         self.take().await.data()
     }
 
-    pub async fn ack(&mut self, id: &str) {
+    pub(crate) async fn ack(&mut self, id: &str) {
         self.send(&json!({"op": "ack", "id": id, "type": "ok"}), b"").await;
     }
 
     /// Posts to users and lists, and waits for the server's ack, which says ok.
-    pub async fn post(&mut self, to: &Value, data: &[u8]) {
+    pub(crate) async fn post(&mut self, to: &Value, data: &[u8]) {
         self.posts += 1;
         let id = self.posts.to_string();
         self.send(&json!({"op": "post", "id": id, "to": to}), data).await;
@@ -352,19 +359,22 @@ impl Client {
         assert_eq!((ack.id, ack.error), (Some(id), None));
     }
 
-    /// Returns when the server has handled all that was sent before: a post to nobody is answered
+    /// Returns when the server has handled all that was sent before: a post to nobody is refused
     /// behind it.
-    pub async fn barrier(&mut self) {
-        self.post(&json!({}), b"").await;
+    pub(crate) async fn barrier(&mut self) {
+        self.send(&json!({"op": "post", "id": "barrier", "to": {}, "noNodes": true}), b"").await;
+        let ack = self.reply().await;
+        assert_eq!(ack.id.as_deref(), Some("barrier"), "{ack:?}");
+        assert_eq!(ack.error.as_deref(), Some("msg lacks recipients"));
     }
 
     /// Hangs up in good order, and waits for the server to do so.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.link.close(None, PATIENCE).await;
     }
 
     /// The text of the quit that comes, and then nothing.
-    pub async fn quit(&mut self) -> String {
+    pub(crate) async fn quit(&mut self) -> String {
         let quit = self.reply().await;
         assert_eq!(quit.op, "quit", "{quit:?}");
         assert_eq!(self.next().await, None);
