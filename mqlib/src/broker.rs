@@ -83,7 +83,7 @@ struct Link {
     node: Option<NodeId>,
     /// A request is under way whose answer goes before all later ones; these wait.
     busy: bool,
-    waiting: VecDeque<Asked>,
+    waiting: VecDeque<Result<Asked, Quit>>,
     settled: usize,
     closing: bool,
 }
@@ -213,11 +213,14 @@ impl Broker {
                 self.set_timer(at + self.limits.login_timeout, Timer::Login(id));
             }
             Input::Request(id, asked) => match self.links.get_mut(&id) {
-                Some(link) if link.busy => link.waiting.push_back(asked),
+                Some(link) if link.busy => link.waiting.push_back(Ok(asked)),
                 Some(link) if !link.closing => self.request(now, id, asked),
                 _ => {}
             },
-            Input::Invalid(id, quit) => self.close(id, quit),
+            Input::Invalid(id, quit) => match self.links.get_mut(&id) {
+                Some(link) if link.busy => link.waiting.push_back(Err(quit)),
+                _ => self.close(id, quit),
+            },
             Input::Closed(id) => self.closed(now, id),
             Input::Spool(done) => self.spooled(now, done),
         }
@@ -323,7 +326,10 @@ impl Broker {
             && !link.closing
             && let Some(asked) = link.waiting.pop_front()
         {
-            self.request(now, id, asked);
+            match asked {
+                Ok(asked) => self.request(now, id, asked),
+                Err(quit) => self.close(id, quit),
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! made of names that we encoded, so none leaves it. Directories are 0700, files 0600, links of
 //! either kind are never followed.
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fmt::Debug;
 use std::fs::File;
@@ -33,7 +33,7 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
     /// Overwrites a part of a file.
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
-    /// Gives a file a second name, which must not exist.
+    /// Gives a file, or whatever is no directory, a second name, which must not exist.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a name of a file.
     fn unlink(&self, path: &str) -> io::Result<()>;
@@ -74,24 +74,39 @@ impl FsDisk {
         Ok(Self { root: rustix::fs::open(root, flags, Mode::empty())? })
     }
 
+    /// Opens a file. No symbolic link is followed, wherever it stands in the path (Linux 5.6).
     fn open_at(&self, path: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = rustix::fs::openat(&self.root, path, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(File::from(fd))
+        // The call insists on a mode only where a file may be made.
+        let mode = match flags.contains(OFlags::CREATE) {
+            true => Mode::RUSR | Mode::WUSR,
+            false => Mode::empty(),
+        };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        Ok(File::from(rustix::fs::openat2(&self.root, path, flags, mode, resolve)?))
+    }
+
+    /// The directory that a path's last name is in, and that name.
+    fn parent<'a>(&self, path: &'a str) -> io::Result<(File, &'a str)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        Ok((self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY)?, name))
     }
 }
 
 impl Disk for FsDisk {
     fn create_dir(&self, path: &str) -> io::Result<()> {
-        Ok(rustix::fs::mkdirat(&self.root, path, Mode::RWXU)?)
+        let (parent, name) = self.parent(path)?;
+        Ok(rustix::fs::mkdirat(parent, name, Mode::RWXU)?)
     }
 
     fn remove_dir(&self, path: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::REMOVEDIR)?)
+        let (parent, name) = self.parent(path)?;
+        Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
     }
 
     fn exists(&self, path: &str) -> io::Result<bool> {
-        match rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW) {
+        let (parent, name) = self.parent(path)?;
+        match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
@@ -141,11 +156,13 @@ impl Disk for FsDisk {
     }
 
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(rustix::fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())?)
+        let ((source, from), (target, to)) = (self.parent(from)?, self.parent(to)?);
+        Ok(rustix::fs::linkat(source, from, target, to, AtFlags::empty())?)
     }
 
     fn unlink(&self, path: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
+        let (parent, name) = self.parent(path)?;
+        Ok(rustix::fs::unlinkat(parent, name, AtFlags::empty())?)
     }
 
     fn sync_path(&self, path: &str) -> io::Result<()> {
@@ -364,5 +381,10 @@ mod tests {
         std::os::unix::fs::symlink("secret", dir.path().join("planted")).unwrap();
         assert!(disk.read("planted").is_err());
         assert!(disk.patch("planted", 0, b"y").is_err());
+        std::os::unix::fs::symlink(".", dir.path().join("way")).unwrap();
+        assert!(disk.read("way/secret").is_err());
+        assert!(disk.create("way/new", 0, &[]).is_err());
+        assert!(disk.link("secret", "way/new").is_err());
+        assert!(disk.unlink("way/secret").is_err());
     }
 }

@@ -242,6 +242,11 @@ impl Journal {
         Ok(true)
     }
 
+    /// Was anything ever written to it?
+    pub fn is_used(&self) -> bool {
+        self.epoch > 0
+    }
+
     /// How many segments the ring has.
     pub fn segments(&self) -> usize {
         self.segments.len()

@@ -10,8 +10,15 @@ pub const MAX_NAME: usize = 64;
 
 /// Is `name` allowed for a user, node, alias or list?
 pub fn is_valid(name: &str) -> bool {
-    let printable = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
-    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(printable)
+    !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(is_printable)
+}
+
+/// Neither a control character, nor one that breaks a line, nor one that turns the direction of the
+/// text around it, by which a name could pass for another (Unicode TR 36 §3.1).
+fn is_printable(c: char) -> bool {
+    let turns = matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// The name as part of a directory's name; at most three bytes for one of the name.
@@ -51,7 +58,7 @@ mod tests {
 
     #[test]
     fn names_that_are_empty_long_or_unprintable_are_refused() {
-        for name in ["", "a\n", "\0", "\u{85}", "x\u{2028}", &"é".repeat(33)] {
+        for name in ["", "a\n", "\0", "\u{85}", "x\u{2028}", "\u{202e}x", &"é".repeat(33)] {
             assert!(!is_valid(name), "{name:?}");
         }
         for name in ["a", "é", "../../evil", "a b", &"x".repeat(64)] {

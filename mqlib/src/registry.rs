@@ -4,10 +4,13 @@
 //! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table `meta`:
 //! version, next user's number, the salt of node names, the tag of message ids.
 
+mod backend;
+
 use crate::credential::{KEY_LEN, NodeKey};
 use crate::directory::{Directory, Edit, Member, Node, User};
 use crate::disk::Disk;
 use crate::node::UserId;
+use backend::Backend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -24,6 +27,12 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 const MEMBERS: TableDefinition<'_, (&str, u32), &str> = TableDefinition::new("members");
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
+}
 
 /// The database.
 #[derive(Debug)]
@@ -75,24 +84,37 @@ struct StoredNode {
 }
 
 impl Registry {
-    /// Opens the database, or makes one with `birth`, and reads all of it.
+    /// Is there one?
+    pub fn exists(disk: &dyn Disk) -> Result<bool, RegistryError> {
+        Ok(disk.exists(PATH).map_err(redb::StorageError::from)?)
+    }
+
+    /// Opens the database, or makes one with `birth`, and reads all of it. One that is damaged or
+    /// newer is left as it was.
     pub fn open(disk: &dyn Disk, birth: Birth) -> Result<(Self, Directory, Birth), RegistryError> {
         let io = redb::StorageError::from;
-        let exists = disk.exists(PATH).map_err(io)?;
-        let left = disk.exists(NEW).map_err(io)?;
-        if left {
+        if !Self::exists(disk)? {
+            return Self::found(disk, birth);
+        }
+        let file = Backend::held(disk.open_database(PATH).map_err(io)?).map_err(io)?;
+        if redb::StorageBackend::len(&file).map_err(io)? == 0 {
+            return Err(RegistryError::Damaged("it is empty".into()));
+        }
+        let registry = Self { database: builder().create_with_backend(file.clone())? };
+        let (directory, birth) = registry.load()?;
+        file.release().map_err(io)?;
+        Ok((registry, directory, birth))
+    }
+
+    fn found(disk: &dyn Disk, birth: Birth) -> Result<(Self, Directory, Birth), RegistryError> {
+        let io = redb::StorageError::from;
+        if disk.exists(NEW).map_err(io)? {
             disk.unlink(NEW).map_err(io)?;
         }
-        let path = if exists { PATH } else { NEW };
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE);
-        let file = disk.open_database(path).map_err(io)?;
-        let registry = Self { database: builder.create_with_backend(Backend(file))? };
-        if exists {
-            let (directory, birth) = registry.load()?;
-            return Ok((registry, directory, birth));
-        }
-        registry.found(birth)?;
+        let file = Backend::held(disk.open_database(NEW).map_err(io)?).map_err(io)?;
+        file.release().map_err(io)?;
+        let registry = Self { database: builder().create_with_backend(file)? };
+        registry.fill(birth)?;
         disk.sync_path(NEW).map_err(io)?;
         disk.link(NEW, PATH).map_err(io)?;
         disk.sync_path(".").map_err(io)?;
@@ -100,7 +122,7 @@ impl Registry {
         Ok((registry, Directory::default(), birth))
     }
 
-    fn found(&self, birth: Birth) -> Result<(), RegistryError> {
+    fn fill(&self, birth: Birth) -> Result<(), RegistryError> {
         let transaction = self.database.begin_write()?;
         {
             let mut meta = transaction.open_table(META)?;
@@ -211,34 +233,4 @@ fn decode_key(hex: &str) -> Option<NodeKey> {
         *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
     }
     Some(NodeKey(key))
-}
-
-/// The boxed file of a disk, as redb takes it.
-#[derive(Debug)]
-struct Backend(Box<dyn redb::StorageBackend>);
-
-impl redb::StorageBackend for Backend {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> std::io::Result<()> {
-        self.0.close()
-    }
 }

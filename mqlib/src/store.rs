@@ -104,13 +104,17 @@ impl Store {
         config: StoreConfig,
         birth: Birth,
     ) -> Result<(Self, Opened), OpenError> {
-        for path in ["journal", spool::ROOT, spool::STAGED] {
-            match disk.create_dir(path) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(OpenError::Io(path, error));
-                }
-                _ => {}
+        const DIRECTORIES: [&str; 3] = ["journal", spool::ROOT, spool::STAGED];
+        // First a look, so that a store that is refused is left as it was.
+        let mut missing = Vec::new();
+        for path in DIRECTORIES {
+            match disk.list(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => missing.push(path),
+                listed => drop(listed.map_err(|error| OpenError::Io(path, error))?),
             }
+        }
+        for path in missing {
+            disk.create_dir(path).map_err(|error| OpenError::Io(path, error))?;
         }
         for path in [spool::ROOT, "."] {
             disk.sync_path(path).map_err(|error| OpenError::Io(path, error))?;

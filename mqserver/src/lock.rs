@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const NAME: &str = ".pid";
+/// How long something that passes by itself may take: another's look at the lock, or the time
+/// between a lock and the process id.
+const MOMENT: Duration = Duration::from_millis(300);
+const POLL: Duration = Duration::from_millis(10);
 
 /// The lock of a store, held until it is dropped.
 #[derive(Debug)]
@@ -40,13 +44,19 @@ impl Lock {
     pub fn take(store: &Path) -> Result<Self, LockError> {
         let path = store.join(NAME);
         let io = |error| LockError::Io { path: path.clone(), error };
+        let start = Instant::now();
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
             let mut file = options.open(&path).map_err(io)?;
             match file.try_lock_exclusive() {
+                // `running` holds it for a moment, too.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Err(LockError::Running);
+                    if start.elapsed() > MOMENT {
+                        return Err(LockError::Running);
+                    }
+                    std::thread::sleep(POLL);
+                    continue;
                 }
                 result => result.map_err(io)?,
             }
@@ -73,19 +83,27 @@ impl Drop for Lock {
 
 /// The process that runs on a store; `None` if none does.
 pub fn running(store: &Path) -> io::Result<Option<i32>> {
-    let mut file = match File::open(store.join(NAME)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    match FileExt::try_lock_shared(&file) {
-        Ok(()) => return Ok(None),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Err(error) => return Err(error),
+    let start = Instant::now();
+    loop {
+        let mut file = match File::open(store.join(NAME)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        match FileExt::try_lock_shared(&file) {
+            Ok(()) => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        match text.trim().parse() {
+            Ok(pid) => return Ok(Some(pid)),
+            Err(_) if start.elapsed() < MOMENT => std::thread::sleep(POLL),
+            Err(_) => {
+                return Err(io::Error::new(ErrorKind::InvalidData, ".pid holds no process id"));
+            }
+        }
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    let pid = text.trim().parse();
-    pid.map(Some).map_err(|_| io::Error::new(ErrorKind::InvalidData, ".pid holds no process id"))
 }
 
 /// How a request to stop ended.
@@ -103,13 +121,16 @@ pub enum Stopped {
 pub fn stop(store: &Path, patience: Duration) -> io::Result<Stopped> {
     let Some(pid) = running(store)? else { return Ok(Stopped::NotRunning) };
     let process = Pid::from_raw(pid).ok_or(ErrorKind::InvalidData)?;
-    kill_process(process, Signal::TERM)?;
+    match kill_process(process, Signal::TERM) {
+        Err(rustix::io::Errno::SRCH) => return Ok(Stopped::Gone),
+        sent => sent?,
+    }
     let start = Instant::now();
     while start.elapsed() < patience {
         if running(store)? != Some(pid) {
             return Ok(Stopped::Gone);
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(POLL);
     }
     Ok(Stopped::StillRunning(pid))
 }

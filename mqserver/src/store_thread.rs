@@ -40,7 +40,7 @@ impl Inquiry {
 /// The store at work.
 pub(crate) struct StoreThread {
     mailbox: Mailbox<Mail>,
-    commit: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl StoreThread {
@@ -53,14 +53,17 @@ impl StoreThread {
     ) -> io::Result<Self> {
         let mailbox = Mailbox::new();
         let jobs: Mailbox<Job> = Mailbox::new();
+        let mut threads = Vec::new();
         for number in 0..WORKERS {
             let (jobs, disk, mailbox) = (jobs.clone(), disk.clone(), mailbox.clone());
             let work = move || {
                 while let Some(job) = jobs.take() {
-                    mailbox.put([Mail::Done(job.run(&*disk))]);
+                    let done = job.run(&*disk, &mut |text| tracing::warn!("{text}"));
+                    mailbox.put([Mail::Done(done)]);
                 }
             };
-            Builder::new().name(format!("spool-{number}")).spawn(|| or_abort(work))?;
+            let thread = Builder::new().name(format!("spool-{number}"));
+            threads.push(thread.spawn(|| or_abort(work))?);
         }
         let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events };
         let work = move || {
@@ -70,8 +73,8 @@ impl StoreThread {
             }
             work.jobs.close();
         };
-        let commit = Builder::new().name("commit".into()).spawn(|| or_abort(work))?;
-        Ok(Self { mailbox, commit })
+        threads.push(Builder::new().name("commit".into()).spawn(|| or_abort(work))?);
+        Ok(Self { mailbox, threads })
     }
 
     /// Hands operations to the store.
@@ -87,8 +90,10 @@ impl StoreThread {
     /// Commits what was submitted, and ends. What is not filed yet stays in the journal.
     pub(crate) fn stop(self) {
         self.mailbox.close();
-        // A panic was reported where it happened.
-        let _ = self.commit.join();
+        for thread in self.threads {
+            // A panic would have ended the process.
+            let _ = thread.join();
+        }
     }
 }
 

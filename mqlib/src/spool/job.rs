@@ -119,42 +119,43 @@ pub enum JobDone {
 }
 
 impl Job {
-    /// Does it, and says what became of it.
-    pub fn run(self, disk: &dyn Disk) -> JobDone {
+    /// Does it, and says what became of it. What the operator should know is noted.
+    pub fn run(self, disk: &dyn Disk, note: &mut dyn FnMut(String)) -> JobDone {
+        let mut shop = Shop { disk, note };
         match self {
             Self::File(jobs) => {
-                let filed = jobs.into_iter().map(|job| (job.id, job.run(disk)));
+                let filed = jobs.into_iter().map(|job| (job.id, job.run(&mut shop)));
                 JobDone::Filed(filed.collect())
             }
-            Self::Unlink { node, directory, ids } => match unlink(disk, &directory, &ids) {
+            Self::Unlink { node, directory, ids } => match shop.unlink(&directory, &ids) {
                 Err(error) if is_full(&error) => {
                     JobDone::Again(Self::Unlink { node, directory, ids }, error)
                 }
                 result => JobDone::Unlinked(node, ids, result),
             },
             Self::List { token, directory, after, max } => {
-                match list(disk, &directory, after, max) {
+                match shop.list(&directory, after, max) {
                     Err(error) if is_full(&error) => {
                         JobDone::Again(Self::List { token, directory, after, max }, error)
                     }
                     result => JobDone::Listed(token, result),
                 }
             }
-            Self::Read { node, id, path, staged } => match read(disk, &path, staged.as_ref()) {
+            Self::Read { node, id, path, staged } => match shop.read(&path, staged.as_ref()) {
                 Err(error) if is_full(&error) => {
                     JobDone::Again(Self::Read { node, id, path, staged }, error)
                 }
                 result => JobDone::Read(node, id, result),
             },
             Self::Stage { token, numbers, header_len, body } => {
-                let result = stage(disk, &numbers, header_len, &body);
+                let result = shop.stage(&numbers, header_len, &body);
                 JobDone::Staged(token, numbers, result)
             }
             Self::Unstage(numbers) => {
-                unstage(disk, &numbers);
+                shop.unstage(&numbers);
                 JobDone::Nothing
             }
-            Self::Copy { token, from, to, except } => match copy(disk, &from, &to, &except) {
+            Self::Copy { token, from, to, except } => match shop.copy(&from, &to, &except) {
                 Err(error) if is_full(&error) => {
                     JobDone::Again(Self::Copy { token, from, to, except }, error)
                 }
@@ -163,7 +164,7 @@ impl Job {
             Self::Checkpoint { epoch, staged } => {
                 let result = disk.sync_all();
                 if result.is_ok() {
-                    unstage(disk, &staged);
+                    shop.unstage(&staged);
                 }
                 JobDone::Checkpointed(epoch, result)
             }
@@ -177,19 +178,20 @@ impl Job {
 }
 
 impl FileJob {
-    fn run(&self, disk: &dyn Disk) -> io::Result<()> {
+    fn run(&self, shop: &mut Shop<'_>) -> io::Result<()> {
+        let disk = shop.disk;
         let mut paths = self.directories.iter().map(|dir| super::path(dir, self.id, self.to_one));
         let first = match &self.content {
             Content::Whole(message) => {
                 let Some(first) = paths.next() else { return Ok(()) };
                 let line = super::line_of(message);
                 let create = || disk.create(&first, 0, &[line.as_bytes(), message]);
-                match in_directory(disk, &first, create) {
+                match shop.in_directory(&first, create) {
                     Err(error) if exists(&error) => {
                         // What a crash left may be cut short; then it is no message, and goes.
-                        if self.recovered && !is_whole(disk, &first, message) {
-                            remove(disk, &first)?;
-                            in_directory(disk, &first, create)?;
+                        if self.recovered && !shop.is_whole(&first, message) {
+                            shop.remove(&first)?;
+                            shop.in_directory(&first, create)?;
                         }
                     }
                     result => result?,
@@ -207,16 +209,16 @@ impl FileJob {
             }
         };
         for path in paths {
-            match in_directory(disk, &path, || disk.link(&first, &path)) {
+            match shop.in_directory(&path, || disk.link(&first, &path)) {
                 Err(error) if exists(&error) => {
                     let message = match &self.content {
                         Content::Whole(message) => message,
                         // Of a staged body there is one file only.
                         Content::Staged(_) => continue,
                     };
-                    if self.recovered && !is_whole(disk, &path, message) {
-                        remove(disk, &path)?;
-                        in_directory(disk, &path, || disk.link(&first, &path))?;
+                    if self.recovered && !shop.is_whole(&path, message) {
+                        shop.remove(&path)?;
+                        shop.in_directory(&path, || disk.link(&first, &path))?;
                     }
                 }
                 result => result?,
@@ -243,170 +245,210 @@ fn missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
 
-fn remove(disk: &dyn Disk, path: &str) -> io::Result<()> {
-    match disk.unlink(path) {
-        Err(error) if missing(&error) => Ok(()),
-        result => result,
-    }
-}
-
-fn is_whole(disk: &dyn Disk, path: &str, message: &[u8]) -> bool {
-    let read = disk.read(path).ok().and_then(|content| super::parse(content).ok());
-    read.is_some_and(|read| read == message)
-}
-
-/// Makes the directory of `path` when it turns out to be missing, also when another worker tidies
-/// it away in between.
-fn in_directory(
-    disk: &dyn Disk,
-    path: &str,
-    mut act: impl FnMut() -> io::Result<()>,
-) -> io::Result<()> {
-    const TRIES: usize = 8;
-    let mut result = act();
-    for _ in 0..TRIES {
-        match (&result, path.rsplit_once('/')) {
-            (Err(error), Some((directory, _))) if missing(error) => {
-                if let Err(error) = disk.create_dir(directory)
-                    && !exists(&error)
-                {
-                    return Err(error);
-                }
-                result = act();
-            }
-            _ => break,
-        }
-    }
-    result
-}
-
-/// More names than this are looked for in one listing instead of one by one.
-const UNLINKS_WITHOUT_LISTING: usize = 16;
-
-fn unlink(disk: &dyn Disk, directory: &str, ids: &[(MessageId, Epoch)]) -> io::Result<()> {
-    if ids.len() <= UNLINKS_WITHOUT_LISTING {
-        for (id, _) in ids {
-            remove(disk, &super::path(directory, *id, false))?;
-            remove(disk, &super::path(directory, *id, true))?;
-        }
-        return Ok(());
-    }
-    let names = match disk.list(directory) {
-        Err(error) if missing(&error) => return Ok(()),
-        names => names?,
-    };
-    let ids: std::collections::HashSet<MessageId> = ids.iter().map(|(id, _)| *id).collect();
-    for name in names {
-        if super::parse_name(&name).is_some_and(|(id, _)| ids.contains(&id)) {
-            remove(disk, &format!("{directory}/{name}"))?;
-        }
-    }
-    Ok(())
-}
-
-fn list(
-    disk: &dyn Disk,
-    directory: &str,
-    after: MessageId,
-    max: usize,
-) -> io::Result<(Vec<(MessageId, bool)>, bool)> {
-    let names = match disk.list(directory) {
-        Err(error) if missing(&error) => return Ok((Vec::new(), false)),
-        names => names?,
-    };
-    let found = names.iter().filter_map(|name| super::parse_name(name));
-    let mut found: Vec<_> = found.filter(|(id, _)| *id > after).collect();
-    found.sort_unstable();
-    let more = found.len() > max;
-    found.truncate(max);
-    Ok((found, more))
-}
-
-fn read(disk: &dyn Disk, path: &str, staged: Option<&Staged>) -> io::Result<Option<Bytes>> {
-    if let Some(staged) = staged {
-        match disk.read(&super::staged_path(staged.number)) {
-            // Filed for certain, in this life or an earlier one.
-            Err(error) if missing(&error) => {}
-            content => {
-                let (mut content, head) = (content?, super::staged_head(staged));
-                let place = content.get_mut(..head.len());
-                place.ok_or_else(|| damaged("cut short"))?.copy_from_slice(&head);
-                return super::parse(content).map(Some).map_err(damaged);
-            }
-        }
-    }
-    match disk.read(path) {
-        Err(error) if missing(&error) => Ok(None),
-        content => match super::parse(content?) {
-            Ok(message) => Ok(Some(message)),
-            Err(error) => {
-                quarantine(disk, path)?;
-                Err(damaged(error))
-            }
-        },
-    }
-}
-
-/// Takes a damaged file out of its queue, so that it is in nobody's way, and keeps it.
-fn quarantine(disk: &dyn Disk, path: &str) -> io::Result<()> {
-    let name = path.strip_prefix(super::ROOT).unwrap_or(path).trim_start_matches('/');
-    let target = format!("{}/{}", super::QUARANTINE, name.replace('/', "."));
-    match in_directory(disk, &target, || disk.link(path, &target)) {
-        Err(error) if !exists(&error) => Err(error),
-        _ => remove(disk, path),
-    }
-}
-
 fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, why)
 }
 
-fn stage(
-    disk: &dyn Disk,
-    numbers: &[u64],
-    header_len: usize,
-    body: &[u8],
-) -> io::Result<(u64, u32)> {
-    let offset = (super::LINE + header_len) as u64;
-    for number in numbers {
-        let path = super::staged_path(*number);
-        in_directory(disk, &path, || disk.create(&path, offset, &[body]))?;
-        disk.sync_path(&path)?;
-    }
-    disk.sync_path(STAGED)?;
-    Ok((body.len() as u64, crc32c::crc32c(body)))
+/// Something else stands where a directory should.
+fn is_planted(error: &io::Error) -> bool {
+    let loops = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    loops || error.kind() == ErrorKind::NotADirectory
 }
 
-fn unstage(disk: &dyn Disk, numbers: &[u64]) {
-    for number in numbers {
-        // What stays is removed at the next start.
-        let _ = disk.unlink(&super::staged_path(*number));
-    }
+/// More names than this are looked for in one listing instead of one by one.
+const UNLINKS_WITHOUT_LISTING: usize = 16;
+/// Things of one name that are kept in quarantine.
+const SAME_NAMES: usize = 100;
+/// How often a directory that goes away is made again.
+const TRIES: usize = 8;
+
+/// A worker at its disk.
+struct Shop<'a> {
+    disk: &'a dyn Disk,
+    note: &'a mut dyn FnMut(String),
 }
 
-fn copy(disk: &dyn Disk, from: &str, to: &str, except: &[MessageId]) -> io::Result<()> {
-    let names = match disk.list(from) {
-        Err(error) if missing(&error) => Vec::new(),
-        names => names?,
-    };
-    for name in names {
-        let Some((id, _)) = super::parse_name(&name) else { continue };
-        if except.contains(&id) {
-            continue;
+impl Shop<'_> {
+    fn remove(&mut self, path: &str) -> io::Result<()> {
+        match self.disk.unlink(path) {
+            Err(error) if missing(&error) => Ok(()),
+            result => result,
         }
-        let (source, target) = (format!("{from}/{name}"), format!("{to}/{name}"));
-        match in_directory(disk, &target, || disk.link(&source, &target)) {
-            // Acked meanwhile.
-            Err(error) if missing(&error) => {}
-            // Copied before, perhaps by a server that a crash ended before it was durable.
-            Err(error) if exists(&error) => {
-                if disk.read(&target).ok().is_none_or(|content| super::parse(content).is_err()) {
-                    remove(disk, &target)?;
-                    in_directory(disk, &target, || disk.link(&source, &target))?;
+    }
+
+    fn is_whole(&mut self, path: &str, message: &[u8]) -> bool {
+        let read = self.disk.read(path).ok().and_then(|content| super::parse(content).ok());
+        read.is_some_and(|read| read == message)
+    }
+
+    /// Makes the directory of `path` when it turns out to be missing, also when another worker tidies
+    /// it away in between.
+    fn in_directory(
+        &mut self,
+        path: &str,
+        mut act: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some((directory, _)) = path.rsplit_once('/') else { return act() };
+        for _ in 0..TRIES {
+            match act() {
+                Err(error) if missing(&error) => {
+                    if let Err(error) = self.disk.create_dir(directory)
+                        && !exists(&error)
+                    {
+                        return Err(error);
+                    }
+                }
+                Err(error) if is_planted(&error) => self.set_aside(directory)?,
+                result => return result,
+            }
+        }
+        act()
+    }
+
+    /// Takes what is no directory out of the way, and keeps it.
+    fn set_aside(&mut self, path: &str) -> io::Result<()> {
+        if path == super::QUARANTINE {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        (self.note)(format!("{path} is no directory; it is moved to {}", super::QUARANTINE));
+        self.quarantine(path)
+    }
+
+    fn unlink(&mut self, directory: &str, ids: &[(MessageId, Epoch)]) -> io::Result<()> {
+        if ids.len() <= UNLINKS_WITHOUT_LISTING {
+            for (id, _) in ids {
+                self.remove(&super::path(directory, *id, false))?;
+                self.remove(&super::path(directory, *id, true))?;
+            }
+            return Ok(());
+        }
+        let names = self.names(directory)?;
+        let ids: std::collections::HashSet<MessageId> = ids.iter().map(|(id, _)| *id).collect();
+        for name in names {
+            if super::parse_name(&name).is_some_and(|(id, _)| ids.contains(&id)) {
+                self.remove(&format!("{directory}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in a queue's directory; nothing if there is none.
+    fn names(&mut self, directory: &str) -> io::Result<Vec<String>> {
+        match self.disk.list(directory) {
+            Err(error) if missing(&error) => Ok(Vec::new()),
+            Err(error) if is_planted(&error) => {
+                self.set_aside(directory)?;
+                Ok(Vec::new())
+            }
+            names => names,
+        }
+    }
+
+    fn list(
+        &mut self,
+        directory: &str,
+        after: MessageId,
+        max: usize,
+    ) -> io::Result<(Vec<(MessageId, bool)>, bool)> {
+        let names = self.names(directory)?;
+        let found = names.iter().filter_map(|name| super::parse_name(name));
+        let mut found: Vec<_> = found.filter(|(id, _)| *id > after).collect();
+        found.sort_unstable();
+        let more = found.len() > max;
+        found.truncate(max);
+        Ok((found, more))
+    }
+
+    fn read(&mut self, path: &str, staged: Option<&Staged>) -> io::Result<Option<Bytes>> {
+        if let Some(staged) = staged {
+            match self.disk.read(&super::staged_path(staged.number)) {
+                // Filed for certain, in this life or an earlier one.
+                Err(error) if missing(&error) => {}
+                content => {
+                    let (mut content, head) = (content?, super::staged_head(staged));
+                    let place = content.get_mut(..head.len());
+                    place.ok_or_else(|| damaged("cut short"))?.copy_from_slice(&head);
+                    return super::parse(content).map(Some).map_err(damaged);
                 }
             }
-            result => result?,
+        }
+        match self.disk.read(path) {
+            Err(error) if missing(&error) => Ok(None),
+            content => match super::parse(content?) {
+                Ok(message) => Ok(Some(message)),
+                Err(error) => {
+                    self.quarantine(path)?;
+                    Err(damaged(error))
+                }
+            },
         }
     }
-    disk.sync_all()
+
+    /// Takes a damaged file out of its queue, so that it is in nobody's way, and keeps it.
+    fn quarantine(&mut self, path: &str) -> io::Result<()> {
+        let disk = self.disk;
+        let name = path.strip_prefix(super::ROOT).unwrap_or(path).trim_start_matches('/');
+        let name = format!("{}/{}", super::QUARANTINE, name.replace('/', "."));
+        for number in 0.. {
+            let target = if number == 0 { name.clone() } else { format!("{name}.{number}") };
+            match self.in_directory(&target, || disk.link(path, &target)) {
+                Err(error) if exists(&error) && number < SAME_NAMES => {}
+                Err(error) if missing(&error) => break,
+                result => {
+                    result?;
+                    break;
+                }
+            }
+        }
+        self.remove(path)
+    }
+
+    fn stage(&mut self, numbers: &[u64], header_len: usize, body: &[u8]) -> io::Result<(u64, u32)> {
+        let disk = self.disk;
+        let offset = (super::LINE + header_len) as u64;
+        for number in numbers {
+            let path = super::staged_path(*number);
+            self.in_directory(&path, || disk.create(&path, offset, &[body]))?;
+            self.disk.sync_path(&path)?;
+        }
+        self.disk.sync_path(STAGED)?;
+        Ok((body.len() as u64, crc32c::crc32c(body)))
+    }
+
+    fn unstage(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            // What stays is removed at the next start.
+            let _ = self.disk.unlink(&super::staged_path(*number));
+        }
+    }
+
+    fn copy(&mut self, from: &str, to: &str, except: &[MessageId]) -> io::Result<()> {
+        let disk = self.disk;
+        let names = self.names(from)?;
+        for name in names {
+            let Some((id, _)) = super::parse_name(&name) else { continue };
+            if except.contains(&id) {
+                continue;
+            }
+            let (source, target) = (format!("{from}/{name}"), format!("{to}/{name}"));
+            match self.in_directory(&target, || disk.link(&source, &target)) {
+                // Acked meanwhile.
+                Err(error) if missing(&error) => {}
+                // Copied before, perhaps by a server that a crash ended before it was durable.
+                Err(error) if exists(&error) => {
+                    if self
+                        .disk
+                        .read(&target)
+                        .ok()
+                        .is_none_or(|content| super::parse(content).is_err())
+                    {
+                        self.remove(&target)?;
+                        self.in_directory(&target, || disk.link(&source, &target))?;
+                    }
+                }
+                result => result?,
+            }
+        }
+        self.disk.sync_all()
+    }
 }

@@ -96,13 +96,13 @@ pub enum Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The journal could not be written.
-    #[error("the journal could not be written: {0}")]
+    #[error("the journal could not be written")]
     Journal(#[source] io::Error),
     /// The directory could not be written.
-    #[error("the directory could not be written: {0}")]
+    #[error("the directory could not be written")]
     Registry(#[from] RegistryError),
     /// The spool could not be written.
-    #[error("the spool could not be written: {0}")]
+    #[error("the spool could not be written")]
     Spool(#[source] io::Error),
 }
 
@@ -115,7 +115,10 @@ pub enum OpenError {
     /// So is the directory.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Users and lists are gone, but not the messages.
+    #[error("directory.redb is missing, but the journal is not: the store is not whole")]
+    NoDirectory,
     /// The disk refused.
     #[error("{0}: {1}")]
-    Io(&'static str, #[source] io::Error),
+    Io(&'static str, io::Error),
 }

@@ -262,7 +262,7 @@ impl World {
         let Some(server) = &mut self.server else { return Ok(()) };
         if !server.jobs.is_empty() {
             let chosen = self.rng.random_range(0..server.jobs.len());
-            let done = server.jobs.swap_remove(chosen).run(&server.disk);
+            let done = server.jobs.swap_remove(chosen).run(&server.disk, &mut |_| ());
             server.jobs_done.push_back(done);
         }
         if self.disk.is_down() { self.after(false) } else { Ok(()) }
