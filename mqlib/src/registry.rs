@@ -10,7 +10,7 @@ use crate::credential::{KEY_LEN, NodeKey};
 use crate::directory::{Directory, Edit, Member, Node, User};
 use crate::disk::Disk;
 use crate::node::UserId;
-use backend::Backend;
+use backend::{Backend, Draft};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -96,13 +96,15 @@ impl Registry {
         if !Self::exists(disk)? {
             return Self::found(disk, birth);
         }
-        let file = Backend::held(disk.open_database(PATH).map_err(io)?).map_err(io)?;
-        if redb::StorageBackend::len(&file).map_err(io)? == 0 {
+        let draft = Draft::new(disk.open_database(PATH).map_err(io)?).map_err(io)?;
+        if redb::StorageBackend::len(&draft).map_err(io)? == 0 {
             return Err(RegistryError::Damaged("it is empty".into()));
         }
-        let registry = Self { database: builder().create_with_backend(file.clone())? };
-        let (directory, birth) = registry.load()?;
-        file.release().map_err(io)?;
+        let draft = Self { database: builder().create_with_backend(draft)? };
+        let (directory, birth) = draft.load()?;
+        drop(draft);
+        let file = Backend(disk.open_database(PATH).map_err(io)?);
+        let registry = Self { database: builder().create_with_backend(file)? };
         Ok((registry, directory, birth))
     }
 
@@ -111,8 +113,7 @@ impl Registry {
         if disk.exists(NEW).map_err(io)? {
             disk.unlink(NEW).map_err(io)?;
         }
-        let file = Backend::held(disk.open_database(NEW).map_err(io)?).map_err(io)?;
-        file.release().map_err(io)?;
+        let file = Backend(disk.open_database(NEW).map_err(io)?);
         let registry = Self { database: builder().create_with_backend(file)? };
         registry.fill(birth)?;
         disk.sync_path(NEW).map_err(io)?;

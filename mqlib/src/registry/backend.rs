@@ -1,61 +1,72 @@
-//! The database's file as redb sees it: what redb writes is held back until the content is known to
-//! be ours.
+//! The database's file as redb sees it, and a draft of it that is thrown away.
 //!
 //! redb writes to a file while it opens it, for it repairs what a crash left. A store that turns
-//! out to be damaged, or of a later version, is to be left as it was. So writes go to pages in
-//! memory first, and to the file when [`Backend::release`] says that all is well.
+//! out to be damaged, or of a later version, is to be left as it was. So the first look is at a
+//! draft, whose writes stay in memory; if all is well, redb opens the file itself and repairs it in
+//! the order that makes it safe. (To write the draft's pages instead was tried: the simulation cut
+//! the power in between, and the database was gone.)
 
 use redb::StorageBackend;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PAGE: u64 = 4096;
 
-/// The file; clones share it.
-#[derive(Debug, Clone)]
-pub(super) struct Backend(Arc<Shared>);
-
+/// The boxed file of a disk, as redb takes it.
 #[derive(Debug)]
-struct Shared {
-    file: Box<dyn StorageBackend>,
-    held: Mutex<Option<Held>>,
+pub(super) struct Backend(pub(super) Box<dyn StorageBackend>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
 }
 
-/// What was written since it was opened.
-#[derive(Debug, Default)]
+/// A file that is read, and written to in memory only.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: Box<dyn StorageBackend>,
+    held: Mutex<Held>,
+}
+
+/// What was written to a draft.
+#[derive(Debug)]
 struct Held {
     len: u64,
     /// By number.
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
-impl Backend {
-    /// A file whose writes are held back.
-    pub(super) fn held(file: Box<dyn StorageBackend>) -> io::Result<Self> {
-        let held = Held { len: file.len()?, pages: BTreeMap::new() };
-        Ok(Self(Arc::new(Shared { file, held: Mutex::new(Some(held)) })))
+impl Draft {
+    /// A draft of the file.
+    pub(super) fn new(file: Box<dyn StorageBackend>) -> io::Result<Self> {
+        let held = Mutex::new(Held { len: file.len()?, pages: BTreeMap::new() });
+        Ok(Self { file, held })
     }
 
-    /// Writes what was held back, durably, and holds back nothing more.
-    pub(super) fn release(&self) -> io::Result<()> {
-        let mut held = self.lock();
-        let Some(Held { len, pages }) = held.take() else { return Ok(()) };
-        let file = &self.0.file;
-        if file.len()? != len {
-            file.set_len(len)?;
-        }
-        let touched = !pages.is_empty();
-        for (number, page) in pages {
-            let offset = number * PAGE;
-            let end = page.len().min(len.saturating_sub(offset) as usize);
-            file.write(offset, &page[..end])?;
-        }
-        if touched { file.sync_data() } else { Ok(()) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Held>> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,22 +100,18 @@ fn parts(
     })
 }
 
-impl StorageBackend for Backend {
+impl StorageBackend for Draft {
     fn len(&self) -> io::Result<u64> {
-        match &*self.lock() {
-            Some(held) => Ok(held.len),
-            None => self.0.file.len(),
-        }
+        Ok(self.lock().len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let mut held = self.lock();
-        let Some(held) = &mut *held else { return self.0.file.read(offset, out) };
+        let held = self.lock();
         if offset + out.len() as u64 > held.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let there = self.0.file.len()?.saturating_sub(offset).min(out.len() as u64) as usize;
-        self.0.file.read(offset, &mut out[..there])?;
+        let there = self.file.len()?.saturating_sub(offset).min(out.len() as u64) as usize;
+        self.file.read(offset, &mut out[..there])?;
         out[there..].fill(0);
         for (number, page, part) in parts(offset, out.len()) {
             if let Some(written) = held.pages.get(&number) {
@@ -115,34 +122,22 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        match &mut *self.lock() {
-            Some(held) => {
-                held.pages.retain(|number, _| number * PAGE < len);
-                held.len = len;
-                Ok(())
-            }
-            None => self.0.file.set_len(len),
-        }
+        let mut held = self.lock();
+        held.pages.retain(|number, _| number * PAGE < len);
+        held.len = len;
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        match &*self.lock() {
-            Some(_) => Ok(()),
-            None => self.0.file.sync_data(),
-        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut held = self.lock();
-        let Some(held) = &mut *held else { return self.0.file.write(offset, data) };
         for (number, page, part) in parts(offset, data.len()) {
-            held.page(&*self.0.file, number)?[page].copy_from_slice(&data[part]);
+            held.page(&*self.file, number)?[page].copy_from_slice(&data[part]);
         }
         Ok(())
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.file.close()
     }
 }
 
@@ -152,26 +147,23 @@ mod tests {
     use crate::disk::{Disk, FsDisk};
 
     #[test]
-    fn nothing_reaches_the_file_before_it_is_released_and_all_of_it_after() {
+    fn a_draft_reads_as_it_was_written_and_the_file_stays_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let disk = FsDisk::open(dir.path()).unwrap();
         let before: Vec<u8> = (0..10_000u32).map(|at| at as u8).collect();
         disk.create("db", 0, &[&before]).unwrap();
-        let backend = Backend::held(disk.open_database("db").unwrap()).unwrap();
+        let draft = Draft::new(disk.open_database("db").unwrap()).unwrap();
         let mut expected = before.clone();
-        backend.set_len(20_000).unwrap();
+        draft.set_len(20_000).unwrap();
         expected.resize(20_000, 0);
         for (offset, len) in [(5, 3), (4_000, 200), (9_990, 5_000), (19_999, 1)] {
-            backend.write(offset as u64, &vec![0xee; len]).unwrap();
+            draft.write(offset as u64, &vec![0xee; len]).unwrap();
             expected[offset..offset + len].fill(0xee);
         }
         let mut seen = vec![0; 20_000];
-        backend.read(0, &mut seen).unwrap();
+        draft.read(0, &mut seen).unwrap();
         assert_eq!(seen, expected);
+        assert!(draft.read(1, &mut seen).is_err());
         assert_eq!(disk.read("db").unwrap(), before);
-        backend.release().unwrap();
-        assert_eq!(disk.read("db").unwrap(), expected);
-        backend.write(0, b"x").unwrap();
-        assert_eq!(disk.read("db").unwrap()[0], b'x');
     }
 }
