@@ -161,7 +161,11 @@ impl Store {
             match record {
                 Record::Post(post) => {
                     self.usage.add(epoch);
-                    self.index.push(Entry::new(post, epoch, Duration::ZERO, true));
+                    let entry = Entry::new(post, epoch, Duration::ZERO, true);
+                    // Also of one that is acked: its file is removed some time soon.
+                    self.next_staged =
+                        entry.staged().map_or(0, |number| number + 1).max(self.next_staged);
+                    self.index.push(entry);
                 }
                 Record::Delete(id, nodes) => {
                     for node in nodes {
@@ -185,7 +189,7 @@ impl Store {
         let needed: Vec<u64> = self.index.iter().filter_map(Entry::staged).collect();
         let found: Vec<u64> =
             disk.list(spool::STAGED)?.iter().filter_map(|name| name.parse().ok()).collect();
-        self.next_staged = found.iter().chain(&needed).max().map_or(0, |max| max + 1);
+        self.next_staged = found.iter().max().map_or(0, |max| max + 1).max(self.next_staged);
         let unneeded: Vec<u64> =
             found.into_iter().filter(|number| !needed.contains(number)).collect();
         if !unneeded.is_empty() {
