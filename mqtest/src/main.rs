@@ -3,6 +3,7 @@
 //! It exits with 0 only if all is well, with 1 if the server broke a promise, and with 2 if the test
 //! could not be made.
 
+mod bench;
 mod ledger;
 mod load;
 mod simulate;
@@ -29,6 +30,7 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
 
@@ -44,6 +46,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::BenchArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => load::run(cli.load).await,
+        Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
     };
