@@ -30,6 +30,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
+/// How much longer a link may wait for a request of its that is on its way here.
+const ASKING: Duration = Duration::from_secs(1);
+
 /// A connection, by a number that its door chose and never uses again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -50,6 +53,8 @@ pub struct Asked {
 pub enum Input {
     /// A connection was made, at this time on the monotonic clock.
     Opened(LinkId, Duration),
+    /// It has asked for something that takes its door a while to hand in, a login perhaps.
+    Asking(LinkId),
     /// It asks for something.
     Request(LinkId, Asked),
     /// What it sent is no request.
@@ -85,6 +90,8 @@ struct Link {
     busy: bool,
     waiting: VecDeque<Result<Asked, Quit>>,
     settled: usize,
+    /// A request of its is on its way here.
+    asking: bool,
     closing: bool,
 }
 
@@ -207,16 +214,26 @@ impl Broker {
                     busy: false,
                     waiting: VecDeque::new(),
                     settled: 0,
+                    asking: false,
                     closing: false,
                 };
                 self.links.insert(id, link);
                 self.set_timer(at + self.limits.login_timeout, Timer::Login(id));
             }
-            Input::Request(id, asked) => match self.links.get_mut(&id) {
-                Some(link) if link.busy => link.waiting.push_back(Ok(asked)),
-                Some(link) if !link.closing => self.request(now, id, asked),
-                _ => {}
-            },
+            Input::Asking(id) => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.asking = true;
+                }
+            }
+            Input::Request(id, asked) => {
+                let Some(link) = self.links.get_mut(&id) else { return };
+                link.asking = false;
+                if link.busy {
+                    link.waiting.push_back(Ok(asked));
+                } else if !link.closing {
+                    self.request(now, id, asked);
+                }
+            }
             Input::Invalid(id, quit) => match self.links.get_mut(&id) {
                 Some(link) if link.busy => link.waiting.push_back(Err(quit)),
                 _ => self.close(id, quit),
@@ -249,11 +266,14 @@ impl Broker {
             }
             self.timers.pop();
             match timer {
-                Timer::Login(id) => {
-                    if self.links.get(&id).is_some_and(|link| link.node.is_none()) {
-                        self.close(id, Quit::LoginTimeout);
+                Timer::Login(id) => match self.links.get(&id) {
+                    // Not the client's fault: it has asked, and many ask at once.
+                    Some(link) if link.asking => {
+                        self.set_timer(now.mono + ASKING, Timer::Login(id));
                     }
-                }
+                    Some(link) if link.node.is_none() => self.close(id, Quit::LoginTimeout),
+                    _ => {}
+                },
                 Timer::Retry(node) => self.retry(now, at, node),
             }
         }
@@ -364,7 +384,7 @@ impl Broker {
             }
             SpoolDone::Loaded(node, id, message) => {
                 if let Some(session) = self.sessions.get_mut(&node) {
-                    session.queue.loaded(id, message, &mut self.owners);
+                    session.queue.loaded(id, message, &mut self.owners, &self.limits);
                     self.pump(now, node);
                 }
             }

@@ -22,6 +22,25 @@ pub(crate) struct Item {
     pub(crate) message: Option<Bytes>,
 }
 
+/// A message that waits, and whether it is being read ahead of its turn.
+#[derive(Debug)]
+struct Waiting {
+    item: Item,
+    ahead: Ahead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    No,
+    /// It is being read.
+    Asked,
+    /// It was read, and there was no room for it. It is read again when its turn comes.
+    NoRoom,
+}
+
+/// How many messages are read ahead: as many as keep the way to the disk and back from being felt.
+const READ_AHEAD: usize = 32;
+
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -74,7 +93,7 @@ pub(crate) type Owners = HashMap<MessageId, NodeId>;
 pub(crate) struct Queue {
     node: NodeId,
     window: usize,
-    pending: VecDeque<Item>,
+    pending: VecDeque<Waiting>,
     /// Bytes of messages in `pending`.
     warm: usize,
     flights: VecDeque<Flight>,
@@ -123,7 +142,7 @@ impl Queue {
             item.message = None;
         }
         self.last = self.last.max(item.id);
-        self.pending.push_back(item);
+        self.pending.push_back(Waiting { item, ahead: Ahead::No });
     }
 
     /// The store has listed what waits behind `last`: all, or all up to `end`.
@@ -171,10 +190,11 @@ impl Queue {
         if self.flights.len() < self.window
             && let Some(item) = self.take(owners)
         {
-            let Item { id, to_one, message } = item;
-            let (place, step) = match message {
-                Some(message) => (Place::Ready(message), None),
-                None => (Place::Reading, Some(Step::Read(id, to_one))),
+            let Waiting { item: Item { id, to_one, message }, ahead } = item;
+            let (place, step) = match (message, ahead) {
+                (Some(message), _) => (Place::Ready(message), None),
+                (None, Ahead::Asked) => (Place::Reading, None),
+                (None, _) => (Place::Reading, Some(Step::Read(id, to_one))),
             };
             self.flights.push_back(Flight { id, to_one, place, sent_at: None });
             return step.or_else(|| self.send_ready(now, limits));
@@ -183,7 +203,19 @@ impl Queue {
             self.tail = Tail::Listing { committed: Vec::new(), removed: Vec::new() };
             return Some(Step::List(self.last));
         }
-        None
+        self.read_ahead(limits)
+    }
+
+    /// Reads one of the next messages before its turn comes.
+    fn read_ahead(&mut self, limits: &Limits) -> Option<Step> {
+        if self.warm >= limits.warm {
+            return None;
+        }
+        let cold =
+            |waiting: &&mut Waiting| waiting.item.message.is_none() && waiting.ahead == Ahead::No;
+        let waiting = self.pending.iter_mut().take(READ_AHEAD).find(cold)?;
+        waiting.ahead = Ahead::Asked;
+        Some(Step::Read(waiting.item.id, waiting.item.to_one))
     }
 
     /// Sends the first message in flight that is read and has nothing unsent before it.
@@ -203,31 +235,57 @@ impl Queue {
     }
 
     /// The first pending message that no other node has taken.
-    fn take(&mut self, owners: &mut Owners) -> Option<Item> {
+    fn take(&mut self, owners: &mut Owners) -> Option<Waiting> {
         let node = self.node;
-        let free =
-            |item: &Item| !item.to_one || owners.get(&item.id).is_none_or(|owner| *owner == node);
+        let free = |Waiting { item, .. }: &Waiting| {
+            !item.to_one || owners.get(&item.id).is_none_or(|owner| *owner == node)
+        };
         let position = self.pending.iter().position(free)?;
-        let item = self.pending.remove(position)?;
-        if item.to_one {
-            owners.insert(item.id, node);
+        let waiting = self.take_out(position)?;
+        if waiting.item.to_one {
+            owners.insert(waiting.item.id, node);
         }
-        self.warm -= item.message.as_ref().map_or(0, Bytes::len);
-        Some(item)
+        Some(waiting)
+    }
+
+    fn take_out(&mut self, position: usize) -> Option<Waiting> {
+        let waiting = self.pending.remove(position)?;
+        self.warm -= waiting.item.message.as_ref().map_or(0, Bytes::len);
+        Some(waiting)
     }
 
     /// A message that was to be read is there, or gone.
-    pub(crate) fn loaded(&mut self, id: MessageId, message: Option<Bytes>, owners: &mut Owners) {
+    pub(crate) fn loaded(
+        &mut self,
+        id: MessageId,
+        message: Option<Bytes>,
+        owners: &mut Owners,
+        limits: &Limits,
+    ) {
         let reading = |flight: &Flight| flight.id == id && matches!(flight.place, Place::Reading);
-        let Some(position) = self.flights.iter().position(reading) else { return };
-        match message {
-            Some(message) => self.flights[position].place = Place::Ready(message),
-            None => {
-                self.flights.remove(position);
-                if owners.get(&id) == Some(&self.node) {
-                    owners.remove(&id);
+        if let Some(position) = self.flights.iter().position(reading) {
+            match message {
+                Some(message) => self.flights[position].place = Place::Ready(message),
+                None => {
+                    self.flights.remove(position);
+                    if owners.get(&id) == Some(&self.node) {
+                        owners.remove(&id);
+                    }
                 }
             }
+            return;
+        }
+        let asked = |waiting: &Waiting| waiting.item.id == id && waiting.ahead == Ahead::Asked;
+        let Some(position) = self.pending.iter().take(READ_AHEAD).position(asked) else { return };
+        match message {
+            Some(message) if self.warm + message.len() <= limits.warm => {
+                self.warm += message.len();
+                let waiting = &mut self.pending[position];
+                waiting.item.message = Some(message);
+                waiting.ahead = Ahead::No;
+            }
+            Some(_) => self.pending[position].ahead = Ahead::NoRoom,
+            None => drop(self.take_out(position)),
         }
     }
 
@@ -240,10 +298,8 @@ impl Queue {
 
     /// Another node has acked a message that was for one node only.
     pub(crate) fn remove(&mut self, id: MessageId) {
-        if let Some(position) = self.pending.iter().position(|item| item.id == id)
-            && let Some(item) = self.pending.remove(position)
-        {
-            self.warm -= item.message.as_ref().map_or(0, Bytes::len);
+        if let Some(position) = self.pending.iter().position(|waiting| waiting.item.id == id) {
+            self.take_out(position);
         }
         if let Tail::Listing { committed, removed } = &mut self.tail {
             committed.retain(|item| item.id != id);

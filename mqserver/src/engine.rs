@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 pub(crate) enum Event {
     /// A connection is ready, that was made at this time.
     Opened(LinkId, LinkHandle, Instant),
+    /// It has asked for something that has to be hashed first.
+    Asking(LinkId),
     /// It asks for something.
     Requests(LinkId, Vec<Asked>),
     /// What it sent is no request.

@@ -131,6 +131,7 @@ impl PostOffice {
                 let at = at.saturating_duration_since(self.start);
                 self.broker.handle(now, Input::Opened(id, at));
             }
+            Event::Asking(id) => self.broker.handle(now, Input::Asking(id)),
             Event::Requests(id, requests) => {
                 for request in requests {
                     self.broker.handle(now, Input::Request(id, request));

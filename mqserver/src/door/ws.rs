@@ -286,6 +286,12 @@ impl Session<'_> {
             if let Ok(Request::Login { user, .. }) = &incoming.request {
                 self.user.get_or_insert_with(|| user.clone());
             }
+            if incoming.op.is_open_to_strangers() {
+                // What was read before it does not wait for it; and no timer runs meanwhile.
+                let before = std::mem::take(&mut requests);
+                let _ = self.door.events.send(Event::Requests(self.id, before));
+                let _ = self.door.events.send(Event::Asking(self.id));
+            }
             match self.door.hasher.ask(incoming, own.as_deref()).await {
                 Ok(asked) => requests.push(asked),
                 Err(error) => {
