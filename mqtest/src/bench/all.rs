@@ -91,9 +91,6 @@ pub(crate) struct AllArgs {
     /// Full size: many minutes, and some GB of disk
     #[arg(long)]
     full: bool,
-    /// Ask for version 2 and this many deliveries in flight
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    window: Option<u32>,
     /// The server's program [default: the mqserver beside this program]
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
@@ -114,7 +111,6 @@ impl AllArgs {
     fn lines(&self) -> Vec<Vec<String>> {
         let set = if self.full { FULL } else { SHORT };
         let options = [
-            ("--window", self.window.map(|window| window.to_string())),
             ("--server-bin", self.server_bin.as_ref().map(|path| path.display().to_string())),
             ("--store", self.store.as_ref().map(|path| path.display().to_string())),
         ];
@@ -205,14 +201,14 @@ mod tests {
 
     fn args(full: bool) -> AllArgs {
         let store = Some("/a b".into());
-        AllArgs { markdown: true, json: false, full, window: Some(100), server_bin: None, store }
+        AllArgs { markdown: true, json: false, full, server_bin: None, store }
     }
 
     #[test]
     fn every_line_of_the_sets_is_a_command() {
         for full in [false, true] {
             for words in args(full).lines() {
-                assert_eq!(words[words.len() - 4..], ["--window", "100", "--store", "/a b"]);
+                assert_eq!(words[words.len() - 2..], ["--store", "/a b"]);
                 let line = Line::try_parse_from(["bench".to_owned()].into_iter().chain(words));
                 assert!(line.is_ok(), "{line:?}");
             }

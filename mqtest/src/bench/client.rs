@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// Messages read in a turn: then it is the next client's.
 const TURN: usize = 256;
-/// Ids in one ack of version 2; far from the limit of a header.
-const BATCH: usize = 1000;
 /// How long the server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -112,7 +110,7 @@ impl Client {
             }
         }
         drop(tally);
-        send_acks(link, self.session.v2, &mut self.ids)?;
+        send_acks(link, &mut self.ids)?;
         if let Some(poster) = &mut self.poster {
             while let Some(post) = poster.poll_post(cx, &self.world) {
                 link.start_send(post)?;
@@ -133,39 +131,19 @@ fn answered(poster: &mut Option<Poster>, slot: u32) -> anyhow::Result<u64> {
     }
 }
 
-fn send_acks(link: &mut Wire, v2: bool, ids: &mut Vec<Id>) -> anyhow::Result<()> {
-    for batch in ids.chunks(if v2 { BATCH } else { 1 }) {
-        link.start_send(ack(batch))?;
+fn send_acks(link: &mut Wire, ids: &mut Vec<Id>) -> anyhow::Result<()> {
+    for id in ids.drain(..) {
+        link.start_send(ack(&id))?;
     }
-    ids.clear();
     Ok(())
 }
 
-/// The ack of one message in version 1's form, of several in version 2's.
-fn ack(ids: &[Id]) -> Bytes {
-    let mut header = Vec::with_capacity(64 + 35 * ids.len());
-    // Room for the length.
-    header.extend_from_slice(br#"    {"op":"ack","type":"ok","#);
-    header.extend_from_slice(if ids.len() == 1 { b"\"id\":" } else { b"\"ids\":[" });
-    for (nth, id) in ids.iter().enumerate() {
-        header.extend_from_slice(if nth == 0 { b"\"" } else { b",\"" });
-        header.extend_from_slice(id);
-        header.push(b'"');
-    }
-    header.extend_from_slice(if ids.len() == 1 { b"}" } else { b"]}" });
-    let mut length = header.len() - 4;
-    let digits = if length > 0xfff {
-        4
-    } else if length > 0xff {
-        3
-    } else {
-        2
-    };
-    for digit in header[..digits].iter_mut().rev() {
-        *digit = b"0123456789abcdef"[length & 15];
-        length >>= 4;
-    }
-    header.into()
+fn ack(id: &Id) -> Bytes {
+    let mut message = Vec::with_capacity(80);
+    message.extend_from_slice(br#"40  {"op":"ack","type":"ok","id":""#);
+    message.extend_from_slice(id);
+    message.extend_from_slice(b"\"}");
+    message.into()
 }
 
 #[cfg(test)]
@@ -175,24 +153,9 @@ mod tests {
     use mqlib::request::{Incoming, Request};
 
     #[test]
-    fn an_ack_of_one_is_what_version_1_knows() {
+    fn an_ack_is_what_the_server_knows() {
         let id = MessageId::from_bits(0xabc);
-        let request = Incoming::parse(&ack(&[id.text()])).unwrap().request;
+        let request = Incoming::parse(&ack(&id.text())).unwrap().request;
         assert_eq!(request, Ok(Request::Ack { id: Some(id), ok: true }));
-    }
-
-    #[test]
-    fn an_ack_of_many_is_one_header() {
-        for count in [2, 7, 8, 116, BATCH] {
-            let ids: Vec<_> = (0..count).map(|i| MessageId::from_bits(i as u128).text()).collect();
-            let message = ack(&ids);
-            let (header, body) = mqlib::header::split(&message).unwrap();
-            assert!(body.is_empty());
-            let header: serde_json::Value = serde_json::from_slice(header).unwrap();
-            assert_eq!(header["op"], "ack");
-            let texts = header["ids"].as_array().unwrap();
-            assert_eq!(texts.len(), count);
-            assert_eq!(texts[count - 1], std::str::from_utf8(&ids[count - 1]).unwrap());
-        }
     }
 }

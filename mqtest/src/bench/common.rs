@@ -9,9 +9,6 @@ pub(crate) struct Common {
     /// Which framing the clients speak
     #[arg(long, value_enum, default_value_t = Framing::Ws)]
     pub(crate) framing: Framing,
-    /// Ask for version 2 and this many deliveries in flight; 0 is version 1, which has one
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
-    pub(crate) window: u32,
     /// The server's program [default: the mqserver beside this program]
     #[arg(long, value_name = "PATH")]
     pub(crate) server_bin: Option<PathBuf>,

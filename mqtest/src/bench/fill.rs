@@ -66,7 +66,6 @@ pub(crate) async fn fill(
     people::register(rig.addr(), args.users()).await?;
     let log_in = |poster| rig.log_in(args.recipients + poster);
     let sessions = gang(args.clients, LOGINS, log_in).await?;
-    rig.tell_version(report, sessions.iter().all(|session| session.v2));
 
     let world = World::new(args.recipients, args.clients)?;
     let template = Rc::new(Template::new(1, args.size as usize)?);

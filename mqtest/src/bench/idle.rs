@@ -41,7 +41,6 @@ async fn measure_at(rig: &Rig, args: &IdleArgs, command: String) -> anyhow::Resu
     let middle = rss(rig).await?;
     let second = gang(args.clients - half, LOGINS, |user| rig.log_in(half + user)).await?;
     let after = rss(rig).await?;
-    rig.tell_version(&mut report, first.iter().chain(&second).all(|session| session.v2));
 
     let cpu = rig.process().cpu_seconds()?;
     let start = Instant::now();

@@ -98,7 +98,6 @@ async fn measure_at(rig: &Rig, args: &OnlineArgs, command: String) -> anyhow::Re
     let mut report = Report::new("online", command);
     people::register(rig.addr(), args.clients).await?;
     let sessions = gang(args.clients, LOGINS, |user| rig.log_in(user)).await?;
-    rig.tell_version(&mut report, sessions.iter().all(|session| session.v2));
     let world = World::new(args.clients, args.posters())?;
     if let Some(behind) = args.behind {
         world.behind.set(u64::from(behind) * u64::from(args.clients));

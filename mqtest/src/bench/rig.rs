@@ -67,8 +67,8 @@ impl Rig {
         &self,
         user: u32,
     ) -> impl Future<Output = anyhow::Result<super::dial::Session>> + 'static {
-        let (addr, framing, window) = (self.addr(), self.common.framing, self.common.window);
-        super::dial::log_in(addr, framing, window, user)
+        let (addr, framing) = (self.addr(), self.common.framing);
+        super::dial::log_in(addr, framing, user)
     }
 
     /// Waits until the server has nothing left to do, and says how long it worked, about; `None` if
@@ -114,13 +114,6 @@ impl Rig {
             };
             format!("the server {state}; its log ends with:\n{}\n", self.server.log_tail())
         })
-    }
-
-    /// Says in a report which version the links spoke, if it is not the one that was asked for.
-    pub(crate) fn tell_version(&self, report: &mut Report, v2: bool) {
-        if self.common.window > 0 && !v2 {
-            report.note("the server knows no version 2: all links spoke version 1");
-        }
     }
 }
 
