@@ -56,14 +56,15 @@ impl Broker {
             Some(true) => {
                 self.owners.remove(&id);
                 let nodes = self.nodes_of(node.user);
-                for other in nodes.iter().filter(|other| **other != node) {
-                    if let Some(session) = self.sessions.get_mut(other) {
+                // Before anything that others have listed now, or they would find it again.
+                self.spool(SpoolOp::Delete(id, nodes.clone()));
+                for other in nodes.into_iter().filter(|other| *other != node) {
+                    if let Some(session) = self.sessions.get_mut(&other) {
                         session.queue.remove(id);
                         // It may have been all that stood before what is to be listed.
-                        self.pump(now, *other);
+                        self.pump(now, other);
                     }
                 }
-                self.spool(SpoolOp::Delete(id, nodes));
             }
         }
         self.pump(now, node);
