@@ -15,7 +15,7 @@ const PAGE: u64 = 4096;
 
 /// The boxed file of a disk, as redb takes it.
 #[derive(Debug)]
-pub(super) struct Backend(pub(super) Box<dyn StorageBackend>);
+pub(crate) struct Backend(pub(crate) Box<dyn StorageBackend>);
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::AlignedBuf;
+use crate::registry::Backend;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -313,27 +314,6 @@ fn the_same_seeds_give_the_same_disk() {
 }
 
 const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("t");
-
-#[derive(Debug)]
-struct Backend(Box<dyn redb::StorageBackend>);
-
-impl redb::StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
 
 fn open(disk: &SimDisk) -> Result<Database, redb::Error> {
     let backend = Backend(disk.open_database("db")?);
