@@ -165,11 +165,6 @@ impl Directory {
         self.aliases.get(alias).copied()
     }
 
-    /// All aliases and their owners' names.
-    pub fn aliases(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.aliases.iter().filter_map(|(alias, id)| Some((&**alias, &*self.user(*id)?.name)))
-    }
-
     /// All users.
     pub fn users(&self) -> impl Iterator<Item = (UserId, &User)> {
         self.users.iter().map(|(id, user)| (*id, user))

@@ -42,12 +42,6 @@ pub enum Quit {
     /// No login in time.
     #[error("close timeout")]
     LoginTimeout,
-    /// The user of this connection was deleted.
-    #[error("user deleted")]
-    UserDeleted,
-    /// The server stops; the client tries again later.
-    #[error("shutdown")]
-    Shutdown,
     /// The store cannot be read or written; the client tries again later.
     #[error("storage failure")]
     Storage,

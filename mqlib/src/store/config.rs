@@ -7,12 +7,11 @@ use std::time::Duration;
 pub struct StoreConfig {
     /// Segments of the journal; at least 2.
     pub segments: usize,
-    /// Length of a segment in bytes, a multiple of 4096 that holds a message of `large` bytes.
+    /// Length of a segment in bytes, a multiple of 4096, and more than a message in memory has
+    /// (`Limits::large`).
     pub segment_len: u64,
     /// A batch is not extended beyond this many bytes.
     pub batch_max: usize,
-    /// A message of more bytes than this goes past the journal, into its file directly.
-    pub large: usize,
     /// How long a message may wait for its acks before it is filed.
     pub linger: Duration,
     /// How many messages may wait to be filed; beyond, posters wait.
@@ -27,7 +26,6 @@ impl Default for StoreConfig {
             segments: 4,
             segment_len: 32 << 20,
             batch_max: 4 << 20,
-            large: 512 << 10,
             linger: Duration::from_millis(100),
             backlog: 10_000,
             listing: 65_536,

@@ -107,7 +107,6 @@ impl World {
             segments: 4,
             segment_len: 64 << 10,
             batch_max: 8 << 10,
-            large: LARGE,
             linger: Duration::from_millis(self.rng.random_range(0..3) * 100),
             backlog: 40,
             listing: 5,
