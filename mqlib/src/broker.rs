@@ -22,7 +22,8 @@ use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
-use crate::request::{Incoming, Op, Request};
+use crate::reply::Delivery;
+use crate::request::{Incoming, Op, Request, Version};
 use crate::store::{Opened, SpoolDone, SpoolOp};
 use bytes::Bytes;
 use posts::{Committing, Staging};
@@ -70,9 +71,9 @@ pub enum Input {
 pub enum Output {
     /// Send a message.
     Send(LinkId, Bytes),
-    /// Send a message that was sent on this connection before and not acked; pointless if the
-    /// first copy still waits for the socket.
-    SendAgain(LinkId, Bytes),
+    /// Send a message of the queue. One that was sent on this connection before is pointless if
+    /// the first copy still waits for the socket.
+    Deliver(LinkId, Delivery),
     /// So many of the link's requests are settled: it may send as many more.
     Settled(LinkId, usize),
     /// Close the connection, with a last word.
@@ -86,6 +87,7 @@ pub enum Output {
 #[derive(Debug)]
 struct Link {
     node: Option<NodeId>,
+    version: Version,
     /// A request is under way whose answer goes before all later ones; these wait.
     busy: bool,
     waiting: VecDeque<Result<Asked, Quit>>,
@@ -99,9 +101,12 @@ struct Link {
 #[derive(Debug)]
 struct Session {
     link: LinkId,
+    version: Version,
     queue: Queue,
     /// The listing that counts.
     listing: u64,
+    /// The login is answered when the first listing tells what waits.
+    unwelcomed: bool,
     /// When the retry timer is set to go off.
     retry_at: Option<Duration>,
 }
@@ -211,6 +216,7 @@ impl Broker {
             Input::Opened(id, at) => {
                 let link = Link {
                     node: None,
+                    version: Version::V1,
                     busy: false,
                     waiting: VecDeque::new(),
                     settled: 0,
@@ -309,8 +315,13 @@ impl Broker {
     }
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
-        let Asked { incoming: Incoming { op, request }, new_node, node } = asked;
-        let own = self.links.get(&id).and_then(|link| link.node);
+        let Asked { incoming: Incoming { op, request, beyond_v1 }, new_node, node } = asked;
+        let Some(link) = self.links.get(&id) else { return };
+        let own = link.node;
+        let request = match beyond_v1 {
+            Some(quit) if link.version == Version::V1 => Err(quit),
+            _ => request,
+        };
         match (request, own) {
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
@@ -323,11 +334,13 @@ impl Broker {
             (Ok(Request::AddNode { user, .. }), own) => {
                 self.add_node(id, own, &user, new_node, node)
             }
-            (Ok(Request::Login { user, .. }), None) => self.login(now, id, &user, node),
+            (Ok(Request::Login { user, version, .. }), None) => {
+                self.login(now, id, &user, node, version);
+            }
             (Ok(Request::Login { .. }), Some(_)) => self.close(id, Quit::AlreadyLoggedIn),
-            (Ok(Request::Ack { id: message, ok }), Some(own)) => {
-                if let Some(message) = message.filter(|_| ok) {
-                    self.ack(now, own, message);
+            (Ok(Request::Ack { ids, ok }), Some(own)) => {
+                if ok {
+                    self.ack(now, own, ids);
                 }
                 self.settle(id);
             }
@@ -373,12 +386,13 @@ impl Broker {
                     }
                 }
             }
-            SpoolDone::Listed(token, node, found, end) => {
+            SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
                     self.sessions.get_mut(&node).filter(|session| session.listing == token);
                 if let Some(session) = session {
                     session.queue.listed(found, end, limits);
+                    self.welcome(now, node, queued);
                     self.pump(now, node);
                 }
             }

@@ -111,8 +111,8 @@ mod tests {
             }
         }
         let a = directory.user_id("a").unwrap();
-        directory.edit_list(a, "L", "add", "b").unwrap();
-        directory.edit_list(a, "L", "invite", "c").unwrap();
+        directory.edit_list(a, "L", "add", &["b"]).unwrap();
+        directory.edit_list(a, "L", "invite", &["c"]).unwrap();
         directory
     }
 

@@ -44,16 +44,29 @@ pub fn message<T: Serialize>(header: &T, body: &[&[u8]]) -> Option<Bytes> {
     let mut out = Vec::with_capacity(LENGTH + 192 + body_len);
     out.extend_from_slice(b"    ");
     json::write(&mut out, header);
-    let length = out.len() - LENGTH;
-    if length > MAX_HEADER {
-        return None;
-    }
-    let digits = format!("{length:x}");
-    out[..digits.len()].copy_from_slice(digits.as_bytes());
+    write_length(&mut out)?;
     for part in body {
         out.extend_from_slice(part);
     }
     Some(out.into())
+}
+
+/// A header whose JSON is made of two parts, behind its length; `None` as above.
+pub(crate) fn framed(first: &[u8], second: &[u8]) -> Option<Bytes> {
+    let mut out = [b"    ", first, second].concat();
+    write_length(&mut out)?;
+    Some(out.into())
+}
+
+/// Fills in the length of the header that `message` is so far.
+fn write_length(message: &mut [u8]) -> Option<()> {
+    let length = message.len() - LENGTH;
+    if length > MAX_HEADER {
+        return None;
+    }
+    let digits = format!("{length:x}");
+    message[..digits.len()].copy_from_slice(digits.as_bytes());
+    Some(())
 }
 
 #[cfg(test)]

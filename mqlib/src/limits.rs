@@ -8,8 +8,13 @@ use std::time::Duration;
 pub struct Limits {
     /// A connection that has not logged in after this time is closed.
     pub login_timeout: Duration,
-    /// A delivery that was not acked is sent again after this time.
+    /// The largest message that is taken, in bytes. The doors see to it; clients are told.
+    pub max_message: usize,
+    /// A delivery that was not acked is sent again after this time; in version 2 after twice as
+    /// long each further time.
     pub redelivery: Duration,
+    /// But never after more than this.
+    pub redelivery_max: Duration,
     /// How many nodes one message goes to at most.
     pub recipients: usize,
     /// A body of more bytes than this is staged: written to its file before it is committed.
@@ -19,21 +24,23 @@ pub struct Limits {
     pub warm: usize,
     /// How many messages a node's queue knows in memory; the rest is listed when its turn comes.
     pub pending: usize,
-    /// A delivery of more bytes than this is not kept in memory for the case that it has to be sent
-    /// again.
-    pub kept: usize,
+    /// How many bytes of messages are in flight to a node, about: when there are more, the next
+    /// message waits for an ack, whatever the window.
+    pub flying: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             login_timeout: Duration::from_secs(6),
+            max_message: 16 << 20,
             redelivery: Duration::from_secs(10),
+            redelivery_max: Duration::from_secs(300),
             recipients: 20_000,
             large: 512 << 10,
             warm: 64 << 10,
             pending: 65_536,
-            kept: 64 << 10,
+            flying: 1 << 20,
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A node that is offline has no queue in memory; its messages are in the store. When it logs in,
 //! the store lists them, oldest first, and from then on what is committed for the node is appended.
 //! A queue that grows long is cut: the rest stays in the store, to be listed when its turn comes.
-//! Bodies are kept for the first few; others are read when they are about to be sent.
+//! Bodies are kept for the first few; others are read when they are about to be sent, and none is
+//! kept that was sent: what has to be sent again is read again.
 
 use crate::id::MessageId;
 use crate::limits::Limits;
@@ -44,8 +45,8 @@ const READ_AHEAD: usize = 32;
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Send a message; again, if it was sent on this connection before.
-    Send { message: Bytes, again: bool },
+    /// Send a message that was sent so often on this connection before.
+    Send { message: Bytes, redelivered: u32 },
     /// Read a message.
     Read(MessageId, bool),
     /// List what comes after an id.
@@ -59,10 +60,8 @@ enum Place {
     Reading,
     /// To be sent.
     Ready(Bytes),
-    /// Sent, and kept in case it has to be sent again.
-    Sent(Bytes),
-    /// Sent, and to be read again in that case.
-    SentAndDropped,
+    /// Sent.
+    Sent,
 }
 
 #[derive(Debug)]
@@ -72,6 +71,25 @@ struct Flight {
     place: Place,
     /// When it was sent last.
     sent_at: Option<Duration>,
+    /// How often.
+    sent: u32,
+    /// Its length in bytes, once it was sent.
+    len: usize,
+}
+
+/// How long a delivery waits for its ack: at first, and at most after ever longer waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) first: Duration,
+    pub(crate) most: Duration,
+}
+
+impl Patience {
+    /// When a delivery is due again that was sent so often, lastly at `at`.
+    fn after(self, at: Duration, sent: u32) -> Duration {
+        let factor = 1 << sent.saturating_sub(1).min(16);
+        at + self.first.saturating_mul(factor).min(self.most)
+    }
 }
 
 /// What comes behind `pending`.
@@ -93,10 +111,19 @@ pub(crate) type Owners = HashMap<MessageId, NodeId>;
 pub(crate) struct Queue {
     node: NodeId,
     window: usize,
+    patience: Patience,
     pending: VecDeque<Waiting>,
     /// Bytes of messages in `pending`.
     warm: usize,
     flights: VecDeque<Flight>,
+    /// How many of them are to be sent, now or when they are read.
+    unsent: usize,
+    /// Bytes of those that were sent.
+    flying: usize,
+    /// How many messages are being read.
+    reading: usize,
+    /// The length of the message that was read last, which those being read may have, too.
+    read_len: usize,
     tail: Tail,
     /// The latest that was ever pending.
     last: MessageId,
@@ -104,13 +131,18 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The queue of a node that has just logged in: all is in the store.
-    pub(crate) fn new(node: NodeId, window: usize) -> Self {
+    pub(crate) fn new(node: NodeId, window: usize, patience: Patience) -> Self {
         Self {
             node,
             window,
+            patience,
             pending: VecDeque::new(),
             warm: 0,
             flights: VecDeque::new(),
+            unsent: 0,
+            flying: 0,
+            reading: 0,
+            read_len: usize::MAX,
             tail: Tail::Stored,
             last: MessageId::ZERO,
         }
@@ -184,20 +216,21 @@ impl Queue {
         owners: &mut Owners,
         limits: &Limits,
     ) -> Option<Step> {
-        if let Some(step) = self.send_ready(now, limits) {
+        if let Some(step) = self.send_ready(now) {
             return Some(step);
         }
-        if self.flights.len() < self.window
+        if self.may_fly(limits)
             && let Some(item) = self.take(owners)
         {
             let Waiting { item: Item { id, to_one, message }, ahead } = item;
             let (place, step) = match (message, ahead) {
                 (Some(message), _) => (Place::Ready(message), None),
                 (None, Ahead::Asked) => (Place::Reading, None),
-                (None, _) => (Place::Reading, Some(Step::Read(id, to_one))),
+                (None, _) => (Place::Reading, Some(self.read(id, to_one))),
             };
-            self.flights.push_back(Flight { id, to_one, place, sent_at: None });
-            return step.or_else(|| self.send_ready(now, limits));
+            self.unsent += 1;
+            self.flights.push_back(Flight { id, to_one, place, sent_at: None, sent: 0, len: 0 });
+            return step.or_else(|| self.send_ready(now));
         }
         if self.pending.is_empty() && matches!(self.tail, Tail::Stored) {
             self.tail = Tail::Listing { committed: Vec::new(), removed: Vec::new() };
@@ -206,32 +239,65 @@ impl Queue {
         self.read_ahead(limits)
     }
 
+    /// Has the window room for another message, by number and by bytes?
+    fn may_fly(&self, limits: &Limits) -> bool {
+        let room = self.flights.len() < self.window && self.flying < limits.flying;
+        // A message that must be read for it is one more being read.
+        let warm = self.pending.front().is_some_and(|next| next.item.message.is_some());
+        self.flights.is_empty() || room && (warm || self.may_read(limits))
+    }
+
+    /// May another message be read, besides those that are? Of unknown length only one is.
+    fn may_read(&self, limits: &Limits) -> bool {
+        self.reading == 0
+            || self.reading < READ_AHEAD && self.reading.saturating_mul(self.read_len) < limits.warm
+    }
+
+    fn read(&mut self, id: MessageId, to_one: bool) -> Step {
+        self.reading += 1;
+        Step::Read(id, to_one)
+    }
+
     /// Reads one of the next messages before its turn comes.
     fn read_ahead(&mut self, limits: &Limits) -> Option<Step> {
-        if self.warm >= limits.warm {
+        if self.warm >= limits.warm || !self.may_read(limits) {
             return None;
         }
         let cold =
             |waiting: &&mut Waiting| waiting.item.message.is_none() && waiting.ahead == Ahead::No;
         let waiting = self.pending.iter_mut().take(READ_AHEAD).find(cold)?;
         waiting.ahead = Ahead::Asked;
-        Some(Step::Read(waiting.item.id, waiting.item.to_one))
+        let (id, to_one) = (waiting.item.id, waiting.item.to_one);
+        Some(self.read(id, to_one))
     }
 
     /// Sends the first message in flight that is read and has nothing unsent before it.
-    fn send_ready(&mut self, now: Duration, limits: &Limits) -> Option<Step> {
+    fn send_ready(&mut self, now: Duration) -> Option<Step> {
+        if self.unsent == 0 {
+            return None;
+        }
         let unsent = |place: &Place| matches!(place, Place::Reading | Place::Ready(_));
-        let flight = self.flights.iter_mut().find(|flight| unsent(&flight.place))?;
-        let place = std::mem::replace(&mut flight.place, Place::SentAndDropped);
+        // Mostly it is the newest that is unsent, and alone.
+        let flight = match self.flights.back_mut() {
+            Some(_) if self.unsent > 1 => None,
+            newest => newest.filter(|flight| unsent(&flight.place)),
+        };
+        let flight = match flight {
+            Some(flight) => flight,
+            None => self.flights.iter_mut().find(|flight| unsent(&flight.place))?,
+        };
+        let place = std::mem::replace(&mut flight.place, Place::Sent);
         let Place::Ready(message) = place else {
             flight.place = place;
             return None;
         };
-        let again = flight.sent_at.replace(now).is_some();
-        if message.len() <= limits.kept {
-            flight.place = Place::Sent(message.clone());
-        }
-        Some(Step::Send { message, again })
+        flight.sent_at = Some(now);
+        let redelivered = flight.sent;
+        flight.sent = flight.sent.saturating_add(1);
+        self.unsent -= 1;
+        self.flying = self.flying - flight.len + message.len();
+        flight.len = message.len();
+        Some(Step::Send { message, redelivered })
     }
 
     /// The first pending message that no other node has taken.
@@ -262,12 +328,14 @@ impl Queue {
         owners: &mut Owners,
         limits: &Limits,
     ) {
+        self.reading = self.reading.saturating_sub(1);
+        self.read_len = message.as_ref().map_or(self.read_len, Bytes::len);
         let reading = |flight: &Flight| flight.id == id && matches!(flight.place, Place::Reading);
         if let Some(position) = self.flights.iter().position(reading) {
             match message {
                 Some(message) => self.flights[position].place = Place::Ready(message),
                 None => {
-                    self.flights.remove(position);
+                    self.take_down(position);
                     if owners.get(&id) == Some(&self.node) {
                         owners.remove(&id);
                     }
@@ -293,7 +361,15 @@ impl Queue {
     pub(crate) fn ack(&mut self, id: MessageId) -> Option<bool> {
         let sent = |flight: &Flight| flight.id == id && flight.sent_at.is_some();
         let position = self.flights.iter().position(sent)?;
-        self.flights.remove(position).map(|flight| flight.to_one)
+        self.take_down(position).map(|flight| flight.to_one)
+    }
+
+    /// Takes a message out of the window; it may be about to be sent, or sent again.
+    fn take_down(&mut self, position: usize) -> Option<Flight> {
+        let flight = self.flights.remove(position)?;
+        self.unsent -= usize::from(!matches!(flight.place, Place::Sent));
+        self.flying -= flight.len;
+        Some(flight)
     }
 
     /// Another node has acked a message that was for one node only.
@@ -308,25 +384,27 @@ impl Queue {
     }
 
     /// When a message in flight is to be sent again.
-    pub(crate) fn next_retry(&self, limits: &Limits) -> Option<Duration> {
-        let waiting = |flight: &Flight| match flight.place {
-            Place::Sent(_) | Place::SentAndDropped => flight.sent_at,
+    pub(crate) fn next_retry(&self) -> Option<Duration> {
+        let due = |flight: &Flight| match flight.place {
+            Place::Sent => flight.sent_at.map(|at| self.patience.after(at, flight.sent)),
             Place::Reading | Place::Ready(_) => None,
         };
-        self.flights.iter().filter_map(waiting).min().map(|at| at + limits.redelivery)
+        self.flights.iter().filter_map(due).min()
     }
 
     /// Gets what was not acked in time ready to be sent again; what has to be read for it.
-    pub(crate) fn retry(&mut self, now: Duration, limits: &Limits) -> Vec<(MessageId, bool)> {
+    pub(crate) fn retry(&mut self, now: Duration) -> Vec<(MessageId, bool)> {
         let mut read = Vec::new();
         for flight in &mut self.flights {
-            if flight.sent_at.is_none_or(|at| at + limits.redelivery > now) {
+            let patience = self.patience;
+            if flight.sent_at.is_none_or(|at| patience.after(at, flight.sent) > now) {
                 continue;
             }
-            match std::mem::replace(&mut flight.place, Place::Reading) {
-                Place::Sent(message) => flight.place = Place::Ready(message),
-                Place::SentAndDropped => read.push((flight.id, flight.to_one)),
-                unsent => flight.place = unsent,
+            if matches!(flight.place, Place::Sent) {
+                flight.place = Place::Reading;
+                self.unsent += 1;
+                self.reading += 1;
+                read.push((flight.id, flight.to_one));
             }
         }
         read

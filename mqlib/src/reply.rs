@@ -1,10 +1,13 @@
 //! What the server says: the messages it writes, and their form as a client reads them.
 //!
-//! Field order and absent fields are the original's, to the byte.
+//! Field order and absent fields are the original's, to the byte. What version 2 has more stands
+//! behind them, so that version 1's form of a [`Delivery`] is a shorter one of the same bytes.
 
 use crate::header;
 use crate::id::MessageId;
+use crate::now;
 use crate::quit::Quit;
+use crate::request::Version;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -58,7 +61,7 @@ impl Queued {
     }
 }
 
-/// A queued message, whole: as it is stored, and as it is delivered.
+/// A queued message, whole: as it is stored, and as version 2 gets it the first time.
 pub fn queued(op: Queued, id: MessageId, from: &str, etc: Option<usize>, body: &[u8]) -> Bytes {
     #[derive(Serialize)]
     struct Header<'a> {
@@ -67,10 +70,62 @@ pub fn queued(op: Queued, id: MessageId, from: &str, etc: Option<usize>, body: &
         from: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         etc: Option<usize>,
+        posted: &'a str,
     }
     let text = id.text();
+    let posted = now::date(id.millis());
     let id = std::str::from_utf8(&text).unwrap_or_default();
-    whole(&Header { op: op.name(), id, from, etc }, &[body])
+    whole(&Header { op: op.name(), id, from, etc, posted: &posted }, &[body])
+}
+
+/// A queued message on its way to a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message as it is stored.
+    pub message: Bytes,
+    /// What the link speaks.
+    pub version: Version,
+    /// How often it was sent on this connection before.
+    pub redelivered: u32,
+}
+
+/// What version 1 does not get, at the end of a stored message's header.
+const POSTED: &str = r#","posted":"2026-11-21T08:00:00.000Z"}"#;
+
+impl Delivery {
+    /// The message as the link gets it, in two parts, the second of which is the stored one's.
+    pub fn parts(&self) -> (Bytes, Bytes) {
+        let whole = || (self.message.clone(), Bytes::new());
+        let Ok((header, body)) = header::split(&self.message) else { return whole() };
+        let again = self.redelivered;
+        let head = match self.version {
+            Version::V2 { .. } if again == 0 => return whole(),
+            Version::V2 { .. } => match header.strip_suffix(b"}") {
+                Some(open) => {
+                    header::framed(open, format!(",\"redelivered\":{again}}}").as_bytes())
+                }
+                None => return whole(),
+            },
+            Version::V1 => {
+                let at = header.len().saturating_sub(POSTED.len());
+                match header.split_at_checked(at) {
+                    Some((first, posted)) if posted.starts_with(POSTED[..11].as_bytes()) => {
+                        header::framed(first, b"}")
+                    }
+                    _ => return whole(),
+                }
+            }
+        };
+        head.map_or_else(whole, |head| (head, body))
+    }
+
+    /// The message as the link gets it, in one part.
+    pub fn to_bytes(&self) -> Bytes {
+        match self.parts() {
+            (whole, rest) if rest.is_empty() => whole,
+            (head, body) => [head, body].concat().into(),
+        }
+    }
 }
 
 /// The answer to a register before login: the aliases accepted, as a JSON string.
@@ -101,9 +156,43 @@ pub fn added(offset: Option<u8>, error: Option<&str>) -> Bytes {
     whole(&Header { op: "added", offset, error }, &[])
 }
 
-/// News for the client: `ok login`.
-pub fn info(text: &str) -> Bytes {
-    note("info", text)
+/// The answer to a login of version 1.
+pub fn logged_in() -> Bytes {
+    note("info", LOGGED_IN)
+}
+
+const LOGGED_IN: &str = "ok login";
+
+/// What a login of version 2 is told besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Welcome<'a> {
+    /// The version that the link speaks from now on.
+    pub v: u8,
+    /// The server's name and version.
+    pub server: &'a str,
+    /// The node's offset.
+    pub node: u8,
+    /// Deliveries in flight at most.
+    pub window: usize,
+    /// Messages that wait, about: some may be acked or posted just now.
+    pub queued: usize,
+    /// The largest message that is taken, in bytes.
+    pub max_message: usize,
+    /// The server's time.
+    pub time: &'a str,
+}
+
+/// The answer to a login of version 2.
+pub fn welcome(welcome: &Welcome<'_>) -> Bytes {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        op: &'a str,
+        info: &'a str,
+        #[serde(flatten)]
+        welcome: &'a Welcome<'a>,
+    }
+    whole(&Header { op: "info", info: LOGGED_IN, welcome }, &[])
 }
 
 /// The last message before the server closes.
@@ -122,6 +211,11 @@ fn note(op: &str, info: &str) -> Bytes {
 
 /// The answer to a post, ping or listEdit: `ok`, perhaps with what did not work, or failed whole.
 pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
+    acked(id, ok, error, None)
+}
+
+/// The answer to a post on a link of version 2, with the id that the message got, if it got one.
+pub fn acked(id: &str, ok: bool, error: AckError, message: Option<MessageId>) -> Bytes {
     #[derive(Serialize)]
     struct Header<'a> {
         op: &'a str,
@@ -129,14 +223,22 @@ pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
         r#type: &'a str,
         #[serde(skip_serializing_if = "AckError::is_absent")]
         error: AckError,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        msgid: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        posted: Option<&'a str>,
     }
     let r#type = if ok { "ok" } else { "error" };
+    let text = message.map(MessageId::text);
+    let msgid = text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
+    let posted = message.map(|message| now::date(message.millis()));
+    let posted = posted.as_deref();
+    let header = |id, error| Header { op: "ack", id, r#type, error, msgid, posted };
     let cut = || AckError::Text("error text too long".into());
-    let full = header::message(&Header { op: "ack", id, r#type, error }, &[]);
-    let full =
-        full.or_else(|| header::message(&Header { op: "ack", id, r#type, error: cut() }, &[]));
+    let full = header::message(&header(id, error), &[]);
+    let full = full.or_else(|| header::message(&header(id, cut()), &[]));
     // Left is a client whose own id fills a header.
-    full.unwrap_or_else(|| whole(&Header { op: "ack", id: "", r#type, error: cut() }, &[]))
+    full.unwrap_or_else(|| whole(&header("", cut()), &[]))
 }
 
 /// `text` as an ASCII JSON string.
@@ -177,6 +279,27 @@ pub struct Reply {
     /// The offset of an added node.
     #[serde(default)]
     pub offset: Option<u8>,
+    /// Version 2: when the message was posted, as ISO 8601.
+    #[serde(default)]
+    pub posted: Option<String>,
+    /// Version 2: how often a delivery was sent on this connection before.
+    #[serde(default)]
+    pub redelivered: u32,
+    /// Version 2: the id that a post got.
+    #[serde(default)]
+    pub msgid: Option<String>,
+    /// The version in the answer to a login of version 2.
+    #[serde(default)]
+    pub v: Option<u8>,
+    /// In that answer: deliveries in flight at most.
+    #[serde(default)]
+    pub window: Option<usize>,
+    /// In that answer: messages that wait, about.
+    #[serde(default)]
+    pub queued: Option<usize>,
+    /// In that answer: the largest message that is taken, in bytes.
+    #[serde(default, rename = "maxMessage")]
+    pub max_message: Option<usize>,
     /// `etc` and data.
     #[serde(skip)]
     pub body: Bytes,
@@ -218,6 +341,18 @@ impl Reply {
 mod tests {
     use super::*;
 
+    const V2: Version = Version::V2 { window: 1 };
+    const POSTED: &str = r#""posted":"1970-01-01T00:00:00.000Z""#;
+
+    fn delivery(id: MessageId, version: Version, redelivered: u32) -> Delivery {
+        let message = queued(Queued::Deliver, id, "u1", Some(2), b"{}x");
+        Delivery { message, version, redelivered }
+    }
+
+    fn text(delivery: &Delivery) -> String {
+        String::from_utf8_lossy(&delivery.to_bytes()).into_owned()
+    }
+
     #[test]
     fn replies_are_written_as_the_original_wrote_them() {
         let id = MessageId::from_bits(1);
@@ -232,7 +367,7 @@ mod tests {
                 r#"29  {"op":"registered","error":"user exists"}"#.into(),
             ),
             (added(Some(1), None), r#"19  {"op":"added","offset":1}"#.into()),
-            (info("ok login"), r#"1f  {"op":"info","info":"ok login"}"#.into()),
+            (logged_in(), r#"1f  {"op":"info","info":"ok login"}"#.into()),
             (quit(&Quit::InvalidJson), r#"23  {"op":"quit","info":"invalid JSON"}"#.into()),
             (ack("m1", true, AckError::Absent), r#"22  {"op":"ack","id":"m1","type":"ok"}"#.into()),
             (
@@ -240,8 +375,39 @@ mod tests {
                 r#"2f  {"op":"ack","id":"p1","type":"ok","error":null}"#.into(),
             ),
             (
-                queued(Queued::Deliver, id, "u1", Some(2), b"{}x"),
+                delivery(id, Version::V1, 0).to_bytes(),
                 format!(r#"4c  {{"op":"deliver","id":"{zeros}1","from":"u1","etc":2}}{{}}x"#),
+            ),
+            (delivery(id, Version::V1, 3).to_bytes(), text(&delivery(id, Version::V1, 0))),
+            (
+                delivery(id, V2, 0).to_bytes(),
+                format!(
+                    r#"70  {{"op":"deliver","id":"{zeros}1","from":"u1","etc":2,{POSTED}}}{{}}x"#
+                ),
+            ),
+            (
+                delivery(id, V2, 12).to_bytes(),
+                format!(
+                    r#"81  {{"op":"deliver","id":"{zeros}1","from":"u1","etc":2,{POSTED},"redelivered":12}}{{}}x"#
+                ),
+            ),
+            (
+                acked("m1", true, AckError::Absent, Some(id)),
+                format!(
+                    r#"71  {{"op":"ack","id":"m1","type":"ok","msgid":"{zeros}1",{POSTED}}}"#
+                ),
+            ),
+            (
+                welcome(&Welcome {
+                    v: 2,
+                    server: "s 1",
+                    node: 3,
+                    window: 4,
+                    queued: 5,
+                    max_message: 6,
+                    time: "t",
+                }),
+                r#"6d  {"op":"info","info":"ok login","v":2,"server":"s 1","node":3,"window":4,"queued":5,"maxMessage":6,"time":"t"}"#.into(),
             ),
         ] {
             assert_eq!(String::from_utf8_lossy(&written), text);

@@ -1,9 +1,9 @@
-//! What a client asks for: the requests of version 1, parsed, and built for our own client.
+//! What a client asks for: the requests of versions 1 and 2, parsed, and built for our own client.
 //!
 //! A message is refused at the first thing wrong, in the original's order: length, JSON, op, whether
 //! the op is legal now, parameters, body. The fourth is for the broker to say, so what is wrong
-//! behind it waits in [`Incoming`] until then. Parsing borrows from the message; it runs on the
-//! link's own task, in parallel to the broker.
+//! behind it waits in [`Incoming`] until then; so does what only a link of version 2 may ask for.
+//! Parsing borrows from the message; it runs on the link's own task, in parallel to the broker.
 
 mod fields;
 mod kind;
@@ -19,6 +19,7 @@ use fields::Fields;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 /// The operations that a client may ask for.
@@ -102,6 +103,23 @@ pub struct Content {
     pub body: Bytes,
 }
 
+/// Which version of the protocol a link speaks: version 1, unless it asks for another at login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The original's: one delivery in flight.
+    V1,
+    /// Ours.
+    V2 {
+        /// How many deliveries may be in flight, 1 to [`MAX_WINDOW`].
+        window: usize,
+    },
+}
+
+/// The most deliveries in flight that a link is granted, however many it asks for.
+pub const MAX_WINDOW: usize = 1000;
+/// The deliveries in flight of a link of version 2 that does not say.
+pub const DEFAULT_WINDOW: usize = 100;
+
 /// A request that is complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -129,6 +147,8 @@ pub enum Request {
         user: String,
         /// The node's name.
         node: NodeName,
+        /// What the link is to speak from then on.
+        version: Version,
     },
     /// Send a message to users and lists.
     Post {
@@ -152,10 +172,10 @@ pub enum Request {
         /// The message.
         content: Content,
     },
-    /// A delivered message arrived: delete it.
+    /// Delivered messages arrived: delete them.
     Ack {
-        /// Its id; `None` for a text that is no id of ours.
-        id: Option<MessageId>,
+        /// Their ids, without texts that are no ids of ours.
+        ids: Vec<MessageId>,
         /// Was the type `ok`? Anything else has no effect.
         ok: bool,
     },
@@ -167,8 +187,8 @@ pub enum Request {
         list: String,
         /// `add`, `invite` or `remove`; another is an error that the ack tells.
         edit: String,
-        /// A user, or for an invitation an alias.
-        member: String,
+        /// Users, or for an invitation aliases; one in version 1.
+        members: Vec<String>,
         /// What an invitation says.
         content: Content,
     },
@@ -182,6 +202,8 @@ pub struct Incoming {
     pub op: Op,
     /// The request, or what is wrong with it.
     pub request: Result<Request, Quit>,
+    /// What a link of version 1 is told of it instead.
+    pub beyond_v1: Option<Quit>,
 }
 
 impl Incoming {
@@ -196,13 +218,25 @@ impl Incoming {
         let fields: Fields<'_> = serde_json::from_str(header).map_err(|_| Quit::InvalidJson)?;
         let op = fields.string(fields::OP).as_deref().and_then(Op::from_name);
         let op = op.ok_or(Quit::InvalidOp)?;
-        Ok(Self { op, request: request(op, &fields, body) })
+        let beyond_v1 = beyond_v1(op, &fields);
+        Ok(Self { op, request: request(op, &fields, body), beyond_v1 })
     }
 }
 
+/// The parameter that version 1 misses in a request of version 2.
+fn beyond_v1(op: Op, fields: &Fields<'_>) -> Option<Quit> {
+    let required: &[usize] = match op {
+        Op::Ack => &[fields::ID, fields::TYPE],
+        Op::ListEdit => &[fields::ID, fields::TO, fields::TYPE, fields::MEMBER],
+        _ => &[],
+    };
+    let missing = required.iter().find(|field| !fields.is_string(**field))?;
+    Some(Quit::MissingParam(op, fields::NAMES[*missing]))
+}
+
 fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
-    let text =
-        |field: usize| fields.string(field).ok_or(Quit::MissingParam(op, fields::NAMES[field]));
+    let missing = |field: usize| Quit::MissingParam(op, fields::NAMES[field]);
+    let text = |field: usize| fields.string(field).ok_or_else(|| missing(field));
     let node = |field: usize| text(field).map(NodeName::new);
     let disallowed = !op.has_body() && !body.is_empty();
     let request = match op {
@@ -216,13 +250,17 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
             new_node: node(fields::NEW_NODE)?,
             prev_node: node(fields::PREV_NODE)?,
         },
-        Op::Login => Request::Login { user: text(fields::USER_ID)?, node: node(fields::NODE_ID)? },
+        Op::Login => Request::Login {
+            user: text(fields::USER_ID)?,
+            node: node(fields::NODE_ID)?,
+            version: version(fields).map_err(missing)?,
+        },
         Op::Post => Request::Post {
             id: text(fields::ID)?,
             to: fields
                 .get(fields::TO)
                 .and_then(kind::recipients)
-                .ok_or(Quit::MissingParam(op, fields::NAMES[fields::TO]))?,
+                .ok_or_else(|| missing(fields::TO))?,
             no_nodes: fields.is_truthy(fields::NO_NODES),
             content: content(fields, body)?,
         },
@@ -233,19 +271,51 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
             content: content(fields, body)?,
         },
         Op::Ack => {
-            let id = text(fields::ID)?;
-            let ok = text(fields::TYPE)? == "ok";
-            Request::Ack { id: id.parse().ok(), ok }
+            let ids = match fields.get(fields::IDS) {
+                Some(_) => {
+                    let texts = fields.strings(fields::IDS).ok_or_else(|| missing(fields::IDS))?;
+                    texts.iter().filter_map(|text| text.parse().ok()).collect()
+                }
+                None => text(fields::ID)?.parse().into_iter().collect(),
+            };
+            let ok = match fields.get(fields::TYPE) {
+                Some(_) => text(fields::TYPE)? == "ok",
+                None => true,
+            };
+            Request::Ack { ids, ok }
         }
         Op::ListEdit => Request::ListEdit {
             id: text(fields::ID)?,
             list: text(fields::TO)?,
             edit: text(fields::TYPE)?,
-            member: text(fields::MEMBER)?,
+            members: match fields.get(fields::MEMBERS) {
+                Some(_) => {
+                    let texts = fields.strings(fields::MEMBERS);
+                    let texts = texts.ok_or_else(|| missing(fields::MEMBERS))?;
+                    texts.into_iter().map(Cow::into_owned).collect()
+                }
+                None => vec![text(fields::MEMBER)?],
+            },
             content: content(fields, body)?,
         },
     };
     if disallowed { Err(Quit::BodyDisallowed(op)) } else { Ok(request) }
+}
+
+/// What a login asks for, or the field that is not what it should be. A version later than ours is
+/// taken for ours, and a larger window than we grant for the largest: the answer says so.
+fn version(fields: &Fields<'_>) -> Result<Version, usize> {
+    let number = |field, default| match fields.get(field) {
+        Some(_) => fields.number(field).filter(|number| *number > 0).ok_or(field),
+        None => Ok(default),
+    };
+    Ok(match number(fields::V, 1)? {
+        1 => Version::V1,
+        _ => {
+            let window = number(fields::WINDOW, DEFAULT_WINDOW as u64)?;
+            Version::V2 { window: window.min(MAX_WINDOW as u64) as usize }
+        }
+    })
 }
 
 /// The body with `etc` in front: as it came, or moved there from the header.
@@ -314,7 +384,6 @@ mod tests {
                 Quit::MissingParam(Op::Login, "userId"),
             ),
             (r#"{"op":"post","id":"1","to":null}"#, "", Quit::MissingParam(Op::Post, "to")),
-            (r#"{"op":"ack","id":"i"}"#, "", Quit::MissingParam(Op::Ack, "type")),
             (r#"{"op":"ack","id":"i","type":"ok"}"#, "x", Quit::BodyDisallowed(Op::Ack)),
             (
                 r#"{"op":"login","userId":"u","nodeId":"n","etc":1}"#,
@@ -329,7 +398,8 @@ mod tests {
     #[test]
     fn of_doubled_keys_the_last_counts_and_escapes_are_read_in_keys_and_values() {
         let header = r#"{"\u006fp":"login","userId":"a","userId":"\u00e91","nodeId":"n","zz":[1]}"#;
-        let login = Request::Login { user: "é1".into(), node: NodeName::new("n".into()) };
+        let node = NodeName::new("n".into());
+        let login = Request::Login { user: "é1".into(), node, version: Version::V1 };
         assert_eq!(parse(header, ""), Ok(login));
     }
 
@@ -353,6 +423,63 @@ mod tests {
         }
         assert_eq!(etc("2", "{}rest").unwrap().etc, Some(2));
         assert_eq!(etc("0", "rest").unwrap().etc, None);
+    }
+
+    #[test]
+    fn a_login_says_which_version_it_wants_and_how_many_deliveries() {
+        let version = |fields: &str| {
+            let header = format!(r#"{{"op":"login","userId":"u","nodeId":"n"{fields}}}"#);
+            parse(&header, "").map(|request| match request {
+                Request::Login { version, .. } => version,
+                other => panic!("{other:?}"),
+            })
+        };
+        let v2 = |window| Ok(Version::V2 { window });
+        assert_eq!(version(""), Ok(Version::V1));
+        assert_eq!(version(r#","v":1,"window":5"#), Ok(Version::V1));
+        assert_eq!(version(r#","v":2"#), v2(DEFAULT_WINDOW));
+        assert_eq!(version(r#","v":2,"window":7"#), v2(7));
+        assert_eq!(version(r#","v":3,"window":5000"#), v2(MAX_WINDOW));
+        for (fields, missing) in [
+            (r#","v":"2""#, "v"),
+            (r#","v":0"#, "v"),
+            (r#","v":2,"window":0"#, "window"),
+            (r#","v":2,"window":-1"#, "window"),
+            (r#","v":2,"window":null"#, "window"),
+        ] {
+            assert_eq!(version(fields), Err(Quit::MissingParam(Op::Login, missing)), "{fields}");
+        }
+    }
+
+    #[test]
+    fn version_2_acks_many_at_once_and_what_version_1_misses_is_known() {
+        let ids = [1, 2].map(MessageId::from_bits);
+        let text = ids.map(|id| format!("\"{id}\"")).join(",");
+        let first = ids[0];
+        let type_missing = Quit::MissingParam(Op::Ack, "type");
+        let id_missing = Quit::MissingParam(Op::Ack, "id");
+        for (header, acked, beyond_v1) in [
+            (format!(r#"{{"op":"ack","ids":[{text}]}}"#), ids.to_vec(), Some(id_missing.clone())),
+            (format!(r#"{{"op":"ack","id":"{first}"}}"#), vec![first], Some(type_missing)),
+            (format!(r#"{{"op":"ack","id":"{first}","type":"ok"}}"#), vec![first], None),
+            (r#"{"op":"ack","ids":["x"]}"#.into(), vec![], Some(id_missing)),
+        ] {
+            let incoming = Incoming::parse(&message(&header, "")).unwrap();
+            assert_eq!(incoming.request, Ok(Request::Ack { ids: acked, ok: true }), "{header}");
+            assert_eq!(incoming.beyond_v1, beyond_v1, "{header}");
+        }
+        let missing = Err(Quit::MissingParam(Op::Ack, "ids"));
+        assert_eq!(parse(r#"{"op":"ack","ids":"x"}"#, ""), missing);
+        assert_eq!(parse(r#"{"op":"ack","ids":[1]}"#, ""), missing);
+    }
+
+    #[test]
+    fn version_2_edits_a_list_by_many_members() {
+        let header = r#"{"op":"listEdit","id":"1","to":"L","type":"add","members":["a","\u00e9"]}"#;
+        let incoming = Incoming::parse(&message(header, "")).unwrap();
+        let Ok(Request::ListEdit { members, .. }) = incoming.request else { panic!() };
+        assert_eq!(members, ["a", "é"]);
+        assert_eq!(incoming.beyond_v1, Some(Quit::MissingParam(Op::ListEdit, "member")));
     }
 
     #[test]

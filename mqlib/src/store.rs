@@ -60,6 +60,13 @@ pub struct Opened {
     pub recovered: usize,
 }
 
+/// Nodes have acked messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ack {
+    ids: Vec<MessageId>,
+    nodes: Vec<NodeId>,
+}
+
 struct Copying {
     token: u64,
     from: NodeId,
@@ -79,7 +86,9 @@ pub struct Store {
     /// What must be durable in the order submitted.
     ordered: VecDeque<SpoolOp>,
     /// Acks for the next batch.
-    acks: VecDeque<(MessageId, Vec<NodeId>)>,
+    acks: VecDeque<Ack>,
+    /// How many messages they are about.
+    acked: usize,
     acks_since: Option<Duration>,
     /// The journal is full until its oldest segment is freed.
     blocked: bool,
@@ -132,6 +141,7 @@ impl Store {
             deleting: Deleting::default(),
             ordered: VecDeque::new(),
             acks: VecDeque::new(),
+            acked: 0,
             acks_since: None,
             blocked: false,
             listings: HashMap::new(),
@@ -167,8 +177,8 @@ impl Store {
                         entry.staged().map_or(0, |number| number + 1).max(self.next_staged);
                     self.index.push(entry);
                 }
-                Record::Delete(id, nodes) => {
-                    for node in nodes {
+                Record::Delete(ids, nodes) => {
+                    for (id, node) in each(&ids, &nodes) {
                         if self.deleting.insert(node, id) {
                             self.usage.add(epoch);
                             unlinks.entry(node).or_default().push((id, epoch));
@@ -204,7 +214,7 @@ impl Store {
             SpoolOp::Edit(..) | SpoolOp::Commit(_) | SpoolOp::Copy(..) => {
                 self.ordered.push_back(op)
             }
-            SpoolOp::Delete(id, nodes) => self.delete(now, id, nodes),
+            SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
             SpoolOp::Stage(token, body, header_len, copies) => {
@@ -222,20 +232,20 @@ impl Store {
         }
     }
 
-    fn delete(&mut self, now: Duration, id: MessageId, nodes: Vec<NodeId>) {
-        let may_be_filed = self.index.get(id).is_none_or(|entry| entry.may_be_filed());
-        for &node in &nodes {
+    fn delete(&mut self, now: Duration, ack: Ack) {
+        for (id, node) in each(&ack.ids, &ack.nodes) {
             for listing in self.listings.values_mut() {
                 listing.delete(node, id);
             }
-            if may_be_filed {
+            if self.index.get(id).is_none_or(Entry::may_be_filed) {
                 self.deleting.insert(node, id);
             }
             self.forget(id, node);
         }
         self.index.pop_settled();
         self.acks_since.get_or_insert(now);
-        self.acks.push_back((id, nodes));
+        self.acked += ack.ids.len();
+        self.acks.push_back(ack);
         self.free();
     }
 
@@ -253,7 +263,7 @@ impl Store {
 
     fn list(&mut self, token: u64, node: NodeId, after: MessageId) {
         let Some(directory) = self.directory(node) else {
-            self.done.push_back(SpoolDone::Listed(token, node, Vec::new(), None));
+            self.done.push_back(SpoolDone::Listed(token, node, Vec::new(), None, 0));
             return;
         };
         let waits = |entry: &&Entry| entry.id > after && entry.nodes.contains(&node);
@@ -344,4 +354,9 @@ impl Store {
     pub fn unfiled(&self) -> usize {
         self.index.iter().map(|entry| entry.nodes.len()).sum()
     }
+}
+
+/// Every message with every node.
+fn each(ids: &[MessageId], nodes: &[NodeId]) -> impl Iterator<Item = (MessageId, NodeId)> {
+    ids.iter().flat_map(|id| nodes.iter().map(|node| (*id, *node)))
 }

@@ -21,8 +21,6 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where the admin page is; `None` for nowhere.
     pub admin: Option<SocketAddr>,
-    /// The longest message in bytes.
-    pub max_message: usize,
     /// Limits of the queue.
     pub limits: Limits,
     /// Sizes and times of the store.
@@ -116,7 +114,6 @@ impl Config {
             store,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8008))],
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
-            max_message: 16 * MIB,
             limits: Limits::default(),
             storage: StoreConfig::default(),
         }
@@ -147,7 +144,7 @@ impl Config {
         }
         if let Some(mib) = bounded("limits.max_message_mib", file.limits.max_message_mib, 1, 1024)?
         {
-            self.max_message = mib * MIB;
+            self.limits.max_message = mib * MIB;
         }
         if let Some(s) = bounded("limits.login_timeout_s", file.limits.login_timeout_s, 1, 3600)? {
             self.limits.login_timeout = Duration::from_secs(s);
@@ -205,7 +202,10 @@ mod tests {
              [limits]\nmax_message_mib = 2\n[spool]\nlinger_ms = 0\n[journal]\nsegments = 8",
         )
         .unwrap();
-        assert_eq!((config.listen.len(), config.admin, config.max_message), (2, None, 2 * MIB));
+        assert_eq!(
+            (config.listen.len(), config.admin, config.limits.max_message),
+            (2, None, 2 * MIB)
+        );
         assert_eq!((config.storage.linger, config.storage.segments), (Duration::ZERO, 8));
     }
 

@@ -45,7 +45,7 @@ impl Hasher {
                 let user = own.unwrap_or(user);
                 (self.credential(user, new_node).await?, self.credential(user, prev_node).await?)
             }
-            Ok(Request::Login { user, node }) => {
+            Ok(Request::Login { user, node, .. }) => {
                 (Credential::Empty, self.credential(user, node).await?)
             }
             _ => (Credential::Empty, Credential::Empty),

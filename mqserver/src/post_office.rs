@@ -10,6 +10,7 @@ use bytes::Bytes;
 use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
+use mqlib::reply::Delivery;
 use mqlib::store::Fatal;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ const SETTLE: Duration = Duration::from_secs(8);
 pub(crate) enum ToLink {
     /// Send a message.
     Send(Bytes),
-    /// Send a message once more, unless the first copy still waits for the socket.
-    SendAgain(Bytes),
+    /// Send a message of the queue; not once more while the first copy still waits for the socket.
+    Deliver(Delivery),
     /// Requests were settled: look whether more can be read.
     Settled,
     /// Read no more: the server stops.
@@ -162,7 +163,7 @@ impl PostOffice {
             match output {
                 Output::Spool(op) => ops.push(op),
                 Output::Send(id, message) => self.tell(id, ToLink::Send(message)),
-                Output::SendAgain(id, message) => self.tell(id, ToLink::SendAgain(message)),
+                Output::Deliver(id, delivery) => self.tell(id, ToLink::Deliver(delivery)),
                 Output::Close(id, quit) => self.tell(id, ToLink::Close(Some(quit))),
                 Output::Settled(id, count) => {
                     if let Some(link) = self.links.get(&id) {

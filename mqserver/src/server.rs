@@ -123,7 +123,7 @@ impl Server {
     /// The store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let limits = wsstream::Limits {
-            max_message: self.config.max_message,
+            max_message: self.config.limits.max_message,
             ..wsstream::Limits::default()
         };
         let tasks = TaskTracker::new();

@@ -226,16 +226,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
     /// The limits do not bind it, and without [`poll_ready`](Self::poll_ready) nothing bounds the
     /// queue. Large messages are shared, not copied.
     pub fn start_send(&mut self, message: Bytes) -> Result<(), Error> {
+        self.start_send_parts(message, Bytes::new())
+    }
+
+    /// As [`start_send`](Self::start_send), of a message in two parts.
+    pub fn start_send_parts(&mut self, head: Bytes, body: Bytes) -> Result<(), Error> {
         if matches!(self.peer, Peer::Closed | Peer::Lost) {
             return Err(Error::peer_closed());
         }
         match &mut self.codec {
             Codec::Raw(_) => {
-                self.out.put(&raw::header(message.len())?);
-                self.out.put_shared(message);
+                self.out.put(&raw::header(head.len() + body.len())?);
+                self.out.put_shared(head);
+                self.out.put_shared(body);
                 Ok(())
             }
-            Codec::WebSocket(ws) => ws.encode(message, &mut self.out),
+            Codec::WebSocket(ws) => ws.encode(head, body, &mut self.out),
         }
     }
 

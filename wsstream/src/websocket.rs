@@ -154,17 +154,25 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Queues a binary message.
-    pub(crate) fn encode(&mut self, payload: Bytes, out: &mut Outbox) -> Result<(), Error> {
+    /// Queues a binary message, given in two parts.
+    pub(crate) fn encode(
+        &mut self,
+        head: Bytes,
+        body: Bytes,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let len = head.len() + body.len();
         if self.role == Role::Client {
-            self.saw_large |= payload.len() > LARGE;
+            self.saw_large |= len > LARGE;
+            let payload = if body.is_empty() { head } else { [head, body].concat().into() };
             return self.write(Message::Binary(payload), out);
         }
         let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
         let mut bytes = Vec::with_capacity(MAX_HEADER);
-        header.format(payload.len() as u64, &mut bytes)?;
+        header.format(len as u64, &mut bytes)?;
         out.put(&bytes);
-        out.put_shared(payload);
+        out.put_shared(head);
+        out.put_shared(body);
         Ok(())
     }
 

@@ -3,15 +3,16 @@
 use super::{Answer, Broker, LinkId, Session};
 use crate::directory::{AddNodeError, Credential, Edit, RegisterError};
 use crate::node::NodeId;
-use crate::now::Now;
-use crate::queue::Queue;
+use crate::now::{self, Now};
+use crate::queue::{Patience, Queue};
 use crate::quit::Quit;
-use crate::reply::{self, AckError, Queued};
+use crate::reply::{self, AckError, Queued, Welcome};
+use crate::request::Version;
 use crate::store::SpoolOp;
 use bytes::Bytes;
 
-/// Version 1 has one delivery in flight.
-const WINDOW: usize = 1;
+/// What clients of version 2 are told of us.
+const SERVER: &str = concat!("websocket.MQ ", env!("CARGO_PKG_VERSION"));
 
 impl Broker {
     pub(super) fn register(&mut self, id: LinkId, user: &str, node: Credential, aliases: &str) {
@@ -101,7 +102,14 @@ impl Broker {
         }
     }
 
-    pub(super) fn login(&mut self, now: Now, id: LinkId, user: &str, node: Credential) {
+    pub(super) fn login(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        user: &str,
+        node: Credential,
+        version: Version,
+    ) {
         let Some(user) = self.directory.user_id(user) else {
             return self.close(id, Quit::UserUnknown);
         };
@@ -115,12 +123,36 @@ impl Broker {
         }
         if let Some(link) = self.links.get_mut(&id) {
             link.node = Some(node);
+            link.version = version;
         }
-        let queue = Queue::new(node, WINDOW);
-        self.sessions.insert(node, Session { link: id, queue, listing: 0, retry_at: None });
-        self.send(id, reply::info("ok login"));
+        let first = self.limits.redelivery;
+        let (window, most) = match version {
+            Version::V1 => (1, first),
+            Version::V2 { window } => (window, self.limits.redelivery_max),
+        };
+        let queue = Queue::new(node, window, Patience { first, most });
+        let unwelcomed = version != Version::V1;
+        let session = Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None };
+        self.sessions.insert(node, session);
+        if !unwelcomed {
+            self.send(id, reply::logged_in());
+        }
         self.settle(id);
         self.pump(now, node);
+    }
+
+    /// Answers a login of version 2, now that it is known what waits.
+    pub(super) fn welcome(&mut self, now: Now, node: NodeId, queued: usize) {
+        let Some(session) = self.sessions.get_mut(&node) else { return };
+        let Version::V2 { window } = session.version else { return };
+        if std::mem::take(&mut session.unwelcomed) {
+            let link = session.link;
+            let max_message = self.limits.max_message;
+            let (node, time) = (node.offset, now::date(now.wall));
+            let welcome =
+                Welcome { v: 2, server: SERVER, node, window, queued, max_message, time: &time };
+            self.send(link, reply::welcome(&welcome));
+        }
     }
 
     /// Queues a message of the server's own making for nodes, whose sender is answered with it.

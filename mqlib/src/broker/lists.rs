@@ -8,6 +8,7 @@ use crate::node::NodeId;
 use crate::now::{self, Now};
 use crate::reply::{self, AckError, Queued};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The `etc` of a listEdited.
 #[derive(Serialize)]
@@ -19,6 +20,9 @@ struct Notice<'a> {
     uid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     alias: Option<Alias<'a>>,
+    /// Of an edit with several members, in place of the two above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<&'a [String]>,
 }
 
 /// What an added user was before: invited by an alias, or a member already, which is the number 1.
@@ -34,7 +38,7 @@ enum Alias<'a> {
 pub(super) struct ListEdit {
     pub(super) list: String,
     pub(super) edit: String,
-    pub(super) member: String,
+    pub(super) members: Vec<String>,
 }
 
 impl Broker {
@@ -46,8 +50,8 @@ impl Broker {
         request: &ListEdit,
         body: Body,
     ) {
-        let ListEdit { list, edit, member } = request;
-        match self.directory.edit_list(own.user, list, edit, member) {
+        let ListEdit { list, edit, members } = request;
+        match self.directory.edit_list(own.user, list, edit, members) {
             Ok(change) => self.list_edited(now, own, poster, request, change, body),
             Err(error) => {
                 self.discard(body);
@@ -77,25 +81,28 @@ impl Broker {
         }
         let inviting = request.edit == "invite";
         if inviting {
-            let meant = Meant { nodes: self.nodes_of(change.member), to_one: Vec::new() };
+            let users: BTreeSet<_> = change.members.iter().map(|(user, _)| *user).collect();
+            let nodes = users.iter().flat_map(|user| self.directory.nodes(*user)).collect();
+            let meant = Meant { nodes, to_one: Vec::new() };
             self.send_out(now, own, body, meant, None);
         } else {
             self.discard(body);
         }
         let date = now::date(now.wall);
-        let alias = match &change.before {
-            _ if inviting => Some(Alias::Name(&request.member)),
-            Some(Member::Invited(alias)) => Some(Alias::Name(alias)),
-            Some(Member::Full) if request.edit == "add" => Some(Alias::Member(1)),
-            _ => None,
+        let (uid, alias, members) = match (&*request.members, &*change.members) {
+            ([alias], _) if inviting => (None, Some(Alias::Name(alias)), None),
+            ([member], [(_, before)]) => {
+                let alias = match before {
+                    Some(Member::Invited(alias)) => Some(Alias::Name(alias)),
+                    Some(Member::Full) if request.edit == "add" => Some(Alias::Member(1)),
+                    _ => None,
+                };
+                (Some(member.as_str()), alias, None)
+            }
+            (members, _) => (None, None, Some(members)),
         };
-        let notice = Notice {
-            list: &request.list,
-            op: &request.edit,
-            date: &date,
-            uid: (!inviting).then_some(request.member.as_str()),
-            alias,
-        };
+        let (list, op) = (&request.list, &request.edit);
+        let notice = Notice { list, op, date: &date, uid, alias, members };
         let mut etc = Vec::new();
         json::write(&mut etc, &notice);
         let mut users = change.told;

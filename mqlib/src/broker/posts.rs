@@ -9,7 +9,7 @@ use crate::node::NodeId;
 use crate::now::Now;
 use crate::queue::Item;
 use crate::reply::{self, AckError, Queued};
-use crate::request::{Content, Kind, Request};
+use crate::request::{Content, Kind, Request, Version};
 use crate::spool;
 use crate::store::{Refusal, SpoolOp, StagedBody};
 use bytes::Bytes;
@@ -94,8 +94,8 @@ impl Broker {
             Request::Ping { id, alias, no_nodes, content } => {
                 (Carried::Ping { id, alias, no_nodes, etc: content.etc }, content)
             }
-            Request::ListEdit { id, list, edit, member, content } => {
-                let edit = ListEdit { list, edit, member };
+            Request::ListEdit { id, list, edit, members, content } => {
+                let edit = ListEdit { list, edit, members };
                 (Carried::ListEdit { id, edit, etc: content.etc }, content)
             }
             Request::Register { .. }
@@ -205,7 +205,7 @@ impl Broker {
         if left == 0
             && let Some((poster, error)) = answer.clone()
         {
-            self.answer(poster, error, None);
+            self.answer(poster, error, Ok(None));
         }
         for (nodes, to_one) in messages {
             left -= 1;
@@ -294,7 +294,7 @@ impl Broker {
             next.refused = refused;
         }
         if let Some((poster, error)) = answer {
-            self.answer(poster, error, refused);
+            self.answer(poster, error, refused.map_or(Ok(Some(id)), Err));
         }
     }
 
@@ -305,10 +305,22 @@ impl Broker {
         }
     }
 
-    fn answer(&mut self, poster: Poster, error: AckError, refusal: Option<Refusal>) {
-        let error = refusal.map_or(error, |refusal| AckError::Text(refusal.to_string()));
-        self.send(poster.link, reply::ack(&poster.id, refusal.is_none(), error));
-        self.settle(poster.link);
+    /// Acks a post: with the id of the last message that it became, if it became any.
+    fn answer(
+        &mut self,
+        poster: Poster,
+        error: AckError,
+        result: Result<Option<MessageId>, Refusal>,
+    ) {
+        let Poster { link, id } = poster;
+        let version = self.links.get(&link).map(|link| link.version);
+        let reply = match (result, version) {
+            (Ok(message), Some(Version::V2 { .. })) => reply::acked(&id, true, error, message),
+            (Ok(_), _) => reply::ack(&id, true, error),
+            (Err(refusal), _) => reply::ack(&id, false, AckError::Text(refusal.to_string())),
+        };
+        self.send(link, reply);
+        self.settle(link);
     }
 
     /// Gives up large bodies that became no message.

@@ -5,6 +5,7 @@ use crate::id::MessageId;
 use crate::node::NodeId;
 use crate::now::Now;
 use crate::queue::Step;
+use crate::reply::Delivery;
 use crate::store::SpoolOp;
 use std::time::Duration;
 
@@ -12,14 +13,15 @@ impl Broker {
     /// Does all that the node's queue can do now.
     pub(super) fn pump(&mut self, now: Now, node: NodeId) {
         let Some(session) = self.sessions.get_mut(&node) else { return };
-        let link = session.link;
+        let (link, version) = (session.link, session.version);
         if self.links.get(&link).is_none_or(|link| link.closing) {
             return;
         }
         while let Some(step) = session.queue.next(now.mono, &mut self.owners, &self.limits) {
             self.out.push_back(match step {
-                Step::Send { message, again: false } => Output::Send(link, message),
-                Step::Send { message, again: true } => Output::SendAgain(link, message),
+                Step::Send { message, redelivered } => {
+                    Output::Deliver(link, Delivery { message, version, redelivered })
+                }
                 Step::Read(id, to_one) => Output::Spool(SpoolOp::Read(node, id, to_one)),
                 Step::List(after) => {
                     self.token += 1;
@@ -29,7 +31,7 @@ impl Broker {
             });
         }
         if session.retry_at.is_none()
-            && let Some(at) = session.queue.next_retry(&self.limits)
+            && let Some(at) = session.queue.next_retry()
         {
             session.retry_at = Some(at);
             self.set_timer(at, Timer::Retry(node));
@@ -42,28 +44,43 @@ impl Broker {
             return;
         }
         session.retry_at = None;
-        for (id, to_one) in session.queue.retry(now.mono, &self.limits) {
+        for (id, to_one) in session.queue.retry(now.mono) {
             self.out.push_back(Output::Spool(SpoolOp::Read(node, id, to_one)));
         }
         self.pump(now, node);
     }
 
-    pub(super) fn ack(&mut self, now: Now, node: NodeId, id: MessageId) {
+    /// The node acks messages; what is not in flight to it is ignored.
+    pub(super) fn ack(&mut self, now: Now, node: NodeId, mut ids: Vec<MessageId>) {
         let Some(session) = self.sessions.get_mut(&node) else { return };
-        match session.queue.ack(id) {
-            None => return,
-            Some(false) => self.spool(SpoolOp::Delete(id, vec![node])),
+        let mut to_one = Vec::new();
+        ids.retain(|id| match session.queue.ack(*id) {
             Some(true) => {
-                self.owners.remove(&id);
-                let nodes = self.nodes_of(node.user);
-                // Before anything that others have listed now, or they would find it again.
-                self.spool(SpoolOp::Delete(id, nodes.clone()));
-                for other in nodes.into_iter().filter(|other| *other != node) {
-                    if let Some(session) = self.sessions.get_mut(&other) {
-                        session.queue.remove(id);
-                        // It may have been all that stood before what is to be listed.
-                        self.pump(now, other);
+                to_one.push(*id);
+                false
+            }
+            acked => acked.is_some(),
+        });
+        if ids.is_empty() && to_one.is_empty() {
+            return;
+        }
+        if !ids.is_empty() {
+            self.spool(SpoolOp::Delete(ids, vec![node]));
+        }
+        if !to_one.is_empty() {
+            let nodes = self.nodes_of(node.user);
+            // Before anything that others have listed now, or they would find it again.
+            self.spool(SpoolOp::Delete(to_one.clone(), nodes.clone()));
+            for id in &to_one {
+                self.owners.remove(id);
+            }
+            for other in nodes.into_iter().filter(|other| *other != node) {
+                if let Some(session) = self.sessions.get_mut(&other) {
+                    for id in &to_one {
+                        session.queue.remove(*id);
                     }
+                    // It may have been all that stood before what is to be listed.
+                    self.pump(now, other);
                 }
             }
         }

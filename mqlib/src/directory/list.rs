@@ -21,10 +21,8 @@ pub enum Member {
 /// A change of a list that was made, and who is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListChange {
-    /// The user added, removed or invited.
-    pub member: UserId,
-    /// What an added user was in the list before.
-    pub before: Option<Member>,
+    /// The users added, removed or invited, and what an added one was in the list before.
+    pub members: Vec<(UserId, Option<Member>)>,
     /// The full members now, and whoever was removed.
     pub told: Vec<UserId>,
     /// What is to be stored.
@@ -90,24 +88,48 @@ impl Directory {
         members.filter(|(_, member)| **member == Member::Full).map(|(user, _)| *user)
     }
 
-    /// Adds, invites or removes a member, for the user `by`.
-    pub fn edit_list(
+    /// Adds, invites or removes members, for the user `by`: all of them, or none if one cannot be.
+    pub fn edit_list<M: AsRef<str>>(
         &mut self,
         by: UserId,
         list: &str,
         edit: &str,
-        member: &str,
+        members: &[M],
     ) -> Result<ListChange, ListError> {
-        let request = Request { by, list, member };
-        match edit {
-            "add" => self.list_add(request),
-            "invite" => self.list_invite(request),
-            "remove" => self.list_remove(request),
-            other => Err(ListError::InvalidEdit(other.to_owned())),
+        let before = self.lists.get(list).filter(|_| members.len() > 1).cloned();
+        let mut change = ListChange { members: Vec::new(), told: Vec::new(), edits: Vec::new() };
+        for member in members {
+            let request = Request { by, list, member: member.as_ref() };
+            let edited = match edit {
+                "add" => self.list_add(request),
+                "invite" => self.list_invite(request),
+                "remove" => self.list_remove(request),
+                other => Err(ListError::InvalidEdit(other.to_owned())),
+            };
+            match edited {
+                Ok((user, was, edits)) => {
+                    change.members.push((user, was));
+                    change.edits.extend(edits);
+                }
+                Err(error) => {
+                    if !change.edits.is_empty() {
+                        match before {
+                            Some(before) => self.lists.insert(list.into(), before),
+                            None => self.lists.remove(list),
+                        };
+                    }
+                    return Err(error);
+                }
+            }
         }
+        change.told = self.full_members(list).collect();
+        if edit == "remove" {
+            change.told.extend(change.members.iter().map(|(user, _)| *user).filter(|u| *u != by));
+        }
+        Ok(change)
     }
 
-    fn list_add(&mut self, request: Request<'_>) -> Result<ListChange, ListError> {
+    fn list_add(&mut self, request: Request<'_>) -> Result<Edited, ListError> {
         const EDIT: &str = "listAdd";
         let Request { by, list, member } = request;
         self.may_extend(EDIT, by, list)?;
@@ -121,7 +143,7 @@ impl Directory {
         ))
     }
 
-    fn list_invite(&mut self, request: Request<'_>) -> Result<ListChange, ListError> {
+    fn list_invite(&mut self, request: Request<'_>) -> Result<Edited, ListError> {
         const EDIT: &str = "listInvite";
         let Request { by, list, member } = request;
         self.may_extend(EDIT, by, list)?;
@@ -134,7 +156,7 @@ impl Directory {
         Ok(self.changed(request, user, None, vec![(by, Some(Member::Full)), (user, Some(invited))]))
     }
 
-    fn list_remove(&mut self, request: Request<'_>) -> Result<ListChange, ListError> {
+    fn list_remove(&mut self, request: Request<'_>) -> Result<Edited, ListError> {
         const EDIT: &str = "listRemove";
         let Request { by, list, member } = request;
         if !self.lists.contains_key(list) {
@@ -144,11 +166,7 @@ impl Directory {
         let user = self.user_id(member);
         let user = user.filter(|user| self.membership(list, *user).flatten().is_some());
         let user = user.ok_or_else(|| request.no_member(EDIT))?;
-        let mut change = self.changed(request, user, None, vec![(user, None)]);
-        if user != by {
-            change.told.push(user);
-        }
-        Ok(change)
+        Ok(self.changed(request, user, None, vec![(user, None)]))
     }
 
     /// Whoever is in a list may add to it, and anyone may begin one.
@@ -173,7 +191,7 @@ impl Directory {
         member: UserId,
         before: Option<Member>,
         wanted: Vec<(UserId, Option<Member>)>,
-    ) -> ListChange {
+    ) -> Edited {
         let list: Arc<str> = request.list.into();
         let mut edits = Vec::new();
         for (user, wish) in wanted {
@@ -183,10 +201,12 @@ impl Directory {
                 edits.push(edit);
             }
         }
-        let told = self.full_members(&list).collect();
-        ListChange { member, before, told, edits }
+        (member, before, edits)
     }
 }
+
+/// One member's part of a change: who, what an added one was before, and what is to be stored.
+type Edited = (UserId, Option<Member>, Vec<Edit>);
 
 #[derive(Clone, Copy)]
 struct Request<'a> {
@@ -224,28 +244,47 @@ mod tests {
     #[test]
     fn who_begins_a_list_is_in_it_and_accepting_is_adding_oneself() {
         let (mut directory, ids) = with_users(&["u1", "u2"]);
-        let invited = directory.edit_list(ids[0], "L", "invite", "al-u2").unwrap();
-        assert_eq!((invited.member, invited.told), (ids[1], vec![ids[0]]));
-        let accepted = directory.edit_list(ids[1], "L", "add", "u2").unwrap();
-        assert_eq!(accepted.before, Some(Member::Invited("al-u2".into())));
+        let invited = directory.edit_list(ids[0], "L", "invite", &["al-u2"]).unwrap();
+        assert_eq!((invited.members, invited.told), (vec![(ids[1], None)], vec![ids[0]]));
+        let accepted = directory.edit_list(ids[1], "L", "add", &["u2"]).unwrap();
+        assert_eq!(accepted.members[0].1, Some(Member::Invited("al-u2".into())));
         assert_eq!(accepted.told, ids);
-        let again = directory.edit_list(ids[0], "L", "add", "u2").unwrap();
-        assert_eq!((again.before, again.edits), (Some(Member::Full), vec![]));
+        let again = directory.edit_list(ids[0], "L", "add", &["u2"]).unwrap();
+        assert_eq!((&again.members[0].1, again.edits), (&Some(Member::Full), vec![]));
     }
 
     #[test]
     fn the_invited_may_add_and_become_full_members_by_it() {
         let (mut directory, ids) = with_users(&["u1", "u2", "u3"]);
-        directory.edit_list(ids[0], "L", "invite", "al-u2").unwrap();
-        assert_eq!(directory.edit_list(ids[1], "L", "add", "u3").unwrap().told, ids);
+        directory.edit_list(ids[0], "L", "invite", &["al-u2"]).unwrap();
+        assert_eq!(directory.edit_list(ids[1], "L", "add", &["u3"]).unwrap().told, ids);
     }
 
     #[test]
     fn the_removed_is_told_and_an_emptied_list_vanishes() {
         let (mut directory, ids) = with_users(&["u1", "u2"]);
-        directory.edit_list(ids[0], "L", "add", "u2").unwrap();
-        assert_eq!(directory.edit_list(ids[0], "L", "remove", "u2").unwrap().told, ids);
-        assert_eq!(directory.edit_list(ids[0], "L", "remove", "u1").unwrap().told, vec![]);
+        directory.edit_list(ids[0], "L", "add", &["u2"]).unwrap();
+        assert_eq!(directory.edit_list(ids[0], "L", "remove", &["u2"]).unwrap().told, ids);
+        assert_eq!(directory.edit_list(ids[0], "L", "remove", &["u1"]).unwrap().told, vec![]);
+        assert_eq!(directory.membership("L", ids[0]), None);
+    }
+
+    #[test]
+    fn of_several_members_all_are_edited_or_none() {
+        let (mut directory, ids) = with_users(&["u1", "u2", "u3"]);
+        for begun in [false, true] {
+            let before = directory.lists.clone();
+            let refused = directory.edit_list(ids[0], "L", "add", &["u3", "x"]);
+            assert_eq!(error(refused), "listAdd list L member x not found");
+            assert_eq!(directory.lists, before);
+            if !begun {
+                let added = directory.edit_list(ids[0], "L", "add", &["u2", "u1"]).unwrap();
+                assert_eq!((added.members.len(), added.edits.len()), (2, 2));
+                assert_eq!(added.told, ids[..2]);
+            }
+        }
+        let removed = directory.edit_list(ids[0], "L", "remove", &["u2", "u1"]).unwrap();
+        assert_eq!(removed.told, vec![ids[1]]);
         assert_eq!(directory.membership("L", ids[0]), None);
     }
 
@@ -253,31 +292,31 @@ mod tests {
     fn a_refused_edit_changes_nothing_and_says_why() {
         let (mut directory, ids) = with_users(&["u1", "u2", "u3"]);
         assert_eq!(
-            error(directory.edit_list(ids[0], "L", "add", "x")),
+            error(directory.edit_list(ids[0], "L", "add", &["x"])),
             "listAdd list L member x not found"
         );
         assert_eq!(
-            error(directory.edit_list(ids[0], "L", "remove", "u1")),
+            error(directory.edit_list(ids[0], "L", "remove", &["u1"])),
             "listRemove list L not found"
         );
         assert_eq!(
-            error(directory.edit_list(ids[0], "L", "frob", "u2")),
+            error(directory.edit_list(ids[0], "L", "frob", &["u2"])),
             "invalid listEdit type: frob"
         );
-        assert_eq!(error(directory.edit_list(ids[0], "", "add", "u2")), "invalid name");
+        assert_eq!(error(directory.edit_list(ids[0], "", "add", &["u2"])), "invalid name");
         assert_eq!(directory.membership("L", ids[0]), None);
-        directory.edit_list(ids[0], "L", "add", "u2").unwrap();
+        directory.edit_list(ids[0], "L", "add", &["u2"]).unwrap();
         assert_eq!(
-            error(directory.edit_list(ids[2], "L", "invite", "al-u3")),
+            error(directory.edit_list(ids[2], "L", "invite", &["al-u3"])),
             "listInvite list L by u3 not found"
         );
         assert_eq!(
-            error(directory.edit_list(ids[0], "L", "remove", "u3")),
+            error(directory.edit_list(ids[0], "L", "remove", &["u3"])),
             "listRemove list L member u3 not found"
         );
         for (by, alias) in [(ids[0], "al-u2"), (ids[0], "al-u1")] {
             let text = format!("listInvite list L member {alias} already a member");
-            assert_eq!(error(directory.edit_list(by, "L", "invite", alias)), text);
+            assert_eq!(error(directory.edit_list(by, "L", "invite", &[alias])), text);
         }
     }
 }

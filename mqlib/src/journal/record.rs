@@ -37,8 +37,8 @@ pub struct Post {
 pub enum Record {
     /// A message was accepted.
     Post(Post),
-    /// Nodes acked a message.
-    Delete(MessageId, Vec<NodeId>),
+    /// Nodes acked messages, one at least.
+    Delete(Vec<MessageId>, Vec<NodeId>),
 }
 
 impl Record {
@@ -55,7 +55,9 @@ impl Record {
                 };
                 (kind, post.id, &post.nodes)
             }
-            Self::Delete(id, nodes) => (DELETE, *id, nodes),
+            Self::Delete(ids, nodes) => {
+                (DELETE, ids.first().copied().unwrap_or(MessageId::ZERO), nodes)
+            }
         };
         out.extend(&[0; 8]);
         out.extend(&epoch.to_le_bytes());
@@ -66,15 +68,22 @@ impl Record {
         for node in nodes {
             encode_node(out, *node);
         }
-        if let Self::Post(post) = self {
-            encode_node(out, post.origin);
-            match &post.content {
-                Content::Whole(message) => out.extend(message),
-                Content::Staged(staged) => {
-                    out.extend(&staged.number.to_le_bytes());
-                    out.extend(&staged.body_len.to_le_bytes());
-                    out.extend(&staged.body_crc.to_le_bytes());
-                    out.extend(&staged.header);
+        match self {
+            Self::Post(post) => {
+                encode_node(out, post.origin);
+                match &post.content {
+                    Content::Whole(message) => out.extend(message),
+                    Content::Staged(staged) => {
+                        out.extend(&staged.number.to_le_bytes());
+                        out.extend(&staged.body_len.to_le_bytes());
+                        out.extend(&staged.body_crc.to_le_bytes());
+                        out.extend(&staged.header);
+                    }
+                }
+            }
+            Self::Delete(ids, _) => {
+                for id in ids.iter().skip(1) {
+                    out.extend(&id.to_bits().to_le_bytes());
                 }
             }
         }
@@ -114,7 +123,11 @@ impl Record {
             nodes.push(decode_node(&mut rest)?);
         }
         if kind == DELETE {
-            return Some((Self::Delete(id, nodes), end));
+            let mut ids = vec![id];
+            while !rest.is_empty() {
+                ids.push(MessageId::from_bits(u128::from_le_bytes(take(&mut rest)?)));
+            }
+            return Some((Self::Delete(ids, nodes), end));
         }
         let origin = decode_node(&mut rest)?;
         let message = match kind {

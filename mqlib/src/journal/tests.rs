@@ -76,7 +76,8 @@ fn what_was_written_is_replayed_in_order_with_the_largest_id() {
     };
     let records = [
         post(6, 100),
-        Record::Delete(MessageId::from_bits(6), vec![node(2)]),
+        Record::Delete(vec![MessageId::from_bits(6)], vec![node(2)]),
+        Record::Delete([7, 8, 9].map(MessageId::from_bits).to_vec(), vec![node(2), node(3)]),
         post(7, 2 * BLOCK),
         Record::Post(one),
     ];

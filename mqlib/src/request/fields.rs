@@ -18,10 +18,14 @@ pub(super) const TYPE: usize = 9;
 pub(super) const MEMBER: usize = 10;
 pub(super) const ETC: usize = 11;
 pub(super) const NO_NODES: usize = 12;
+pub(super) const V: usize = 13;
+pub(super) const WINDOW: usize = 14;
+pub(super) const IDS: usize = 15;
+pub(super) const MEMBERS: usize = 16;
 
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 17] = [
     "op", "userId", "newNode", "aliases", "prevNode", "nodeId", "id", "to", "alias", "type",
-    "member", "etc", "noNodes",
+    "member", "etc", "noNodes", "v", "window", "ids", "members",
 ];
 
 /// The known fields of a JSON object; none of them for a JSON value that is no object.
@@ -35,6 +39,11 @@ impl<'a> Fields<'a> {
         self.values[field]
     }
 
+    /// Is the field a string?
+    pub(super) fn is_string(&self, field: usize) -> bool {
+        self.values[field].is_some_and(|raw| raw.get().starts_with('"'))
+    }
+
     /// The field if it is a string.
     pub(super) fn string(&self, field: usize) -> Option<String> {
         let text = self.values[field]?.get();
@@ -45,6 +54,18 @@ impl<'a> Fields<'a> {
             Some(plain) if !plain.contains('\\') => Some(plain.to_owned()),
             _ => serde_json::from_str(text).ok(),
         }
+    }
+
+    /// The field if it is a whole number that is not negative.
+    pub(super) fn number(&self, field: usize) -> Option<u64> {
+        self.values[field]?.get().parse().ok()
+    }
+
+    /// The field if it is an array of strings.
+    pub(super) fn strings(&self, field: usize) -> Option<Vec<Cow<'a, str>>> {
+        let text = self.values[field]?.get();
+        let strings: Vec<Text<'a>> = serde_json::from_str(text).ok()?;
+        Some(strings.into_iter().map(|Text(text)| text).collect())
     }
 
     /// As JavaScript sees it: set, and none of `false`, `null`, `0`, `""`.
@@ -75,7 +96,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
-        while let Some(Key(key)) = map.next_key()? {
+        while let Some(Text(key)) = map.next_key()? {
             match NAMES.iter().position(|name| *name == key) {
                 Some(field) => fields.values[field] = Some(map.next_value()?),
                 None => {
@@ -116,26 +137,27 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-struct Key<'a>(Cow<'a, str>);
+/// A string, borrowed if it has no escapes.
+struct Text<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+                f.write_str("a string")
             }
 
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(key)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(KeyVisitor)
+        deserializer.deserialize_str(TextVisitor)
     }
 }

@@ -102,8 +102,8 @@ pub enum JobDone {
     Filed(Vec<(MessageId, io::Result<()>)>),
     /// The names are gone.
     Unlinked(NodeId, Vec<(MessageId, Epoch)>, io::Result<()>),
-    /// A node's messages, and are there more?
-    Listed(u64, io::Result<(Vec<(MessageId, bool)>, bool)>),
+    /// A node's messages, and how many more there are.
+    Listed(u64, io::Result<(Vec<(MessageId, bool)>, usize)>),
     /// A message; `None` if there is no such file.
     Read(NodeId, MessageId, io::Result<Option<Bytes>>),
     /// A large body: its files, its length and its checksum.
@@ -349,12 +349,12 @@ impl Shop<'_> {
         directory: &str,
         after: MessageId,
         max: usize,
-    ) -> io::Result<(Vec<(MessageId, bool)>, bool)> {
+    ) -> io::Result<(Vec<(MessageId, bool)>, usize)> {
         let names = self.names(directory)?;
         let found = names.iter().filter_map(|name| super::parse_name(name));
         let mut found: Vec<_> = found.filter(|(id, _)| *id > after).collect();
         found.sort_unstable();
-        let more = found.len() > max;
+        let more = found.len().saturating_sub(max);
         found.truncate(max);
         Ok((found, more))
     }

@@ -2,7 +2,7 @@
 
 use super::index::Entry;
 use super::op::{Fatal, Refusal, SpoolDone, SpoolOp};
-use super::{ACK_HOLD, ACKS_HELD, Copying, Store};
+use super::{ACK_HOLD, ACKS_HELD, Ack, Copying, Store, each};
 use crate::directory::Edit;
 use crate::id::MessageId;
 use crate::journal::{Epoch, Post, Record};
@@ -14,7 +14,7 @@ use std::time::Duration;
 struct Batch {
     edits: Vec<Edit>,
     posts: Vec<Post>,
-    acks: Vec<(MessageId, Vec<NodeId>)>,
+    acks: Vec<Ack>,
     done: Vec<SpoolDone>,
 }
 
@@ -35,7 +35,7 @@ impl Store {
         let mut batch = Batch::default();
         let posts = self.ordered.iter().any(|op| matches!(op, SpoolOp::Commit(_)));
         let acks_due = self.acks_since.is_some_and(|since| now >= since + ACK_HOLD);
-        if posts || acks_due || self.acks.len() >= ACKS_HELD {
+        if posts || acks_due || self.acked >= ACKS_HELD {
             self.add_acks(&mut batch)?;
         }
         let mut more = false;
@@ -101,16 +101,17 @@ impl Store {
     }
 
     fn add_acks(&mut self, batch: &mut Batch) -> Result<(), Fatal> {
-        while let Some((id, nodes)) = self.acks.pop_front() {
-            let record = Record::Delete(id, nodes);
+        while let Some(Ack { ids, nodes }) = self.acks.pop_front() {
+            let record = Record::Delete(ids, nodes);
             let added = self.add(&record, batch.is_empty())?;
-            let Record::Delete(id, nodes) = record else { continue };
+            let Record::Delete(ids, nodes) = record else { continue };
             if !added {
-                self.acks.push_front((id, nodes));
+                self.acks.push_front(Ack { ids, nodes });
                 return Ok(());
             }
-            batch.acks.push((id, nodes));
+            batch.acks.push(Ack { ids, nodes });
         }
+        self.acked = 0;
         self.acks_since = None;
         Ok(())
     }
@@ -127,8 +128,8 @@ impl Store {
             self.index.push(Entry::new(post, epoch, due, false));
         }
         let mut unlinks: BTreeMap<NodeId, Vec<(MessageId, Epoch)>> = BTreeMap::new();
-        for (id, nodes) in batch.acks {
-            for node in nodes {
+        for ack in batch.acks {
+            for (id, node) in each(&ack.ids, &ack.nodes) {
                 if self.deleting.contains(node, id) {
                     self.usage.add(epoch);
                     match self.index.get_mut(id).filter(|entry| entry.is_filing()) {

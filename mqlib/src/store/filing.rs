@@ -152,8 +152,8 @@ impl Store {
                 let (found, more) = result.map_err(Fatal::Spool)?;
                 if let Some(listing) = self.listings.remove(&token) {
                     let node = listing.node;
-                    let (found, end) = listing.merge(found, more, self.config.listing);
-                    self.done.push_back(SpoolDone::Listed(token, node, found, end));
+                    let (found, end, all) = listing.merge(found, more, self.config.listing);
+                    self.done.push_back(SpoolDone::Listed(token, node, found, end, all));
                 }
             }
             JobDone::Read(node, id, result) => {

@@ -30,25 +30,28 @@ impl Listing {
         }
     }
 
-    /// The oldest of all, and the id up to which that is all there is, if there are more behind.
+    /// The oldest of all, the id up to which that is all there is, if there are more behind, and
+    /// how many there are in all, about. `more` were in the directory than were found.
     pub(super) fn merge(
         self,
         mut found: Vec<(MessageId, bool)>,
-        more: bool,
+        more: usize,
         max: usize,
-    ) -> (Vec<(MessageId, bool)>, Option<MessageId>) {
+    ) -> (Vec<(MessageId, bool)>, Option<MessageId>, usize) {
         // Behind the last of a listing that was cut, only another listing knows the order.
-        let mut end = found.last().map(|(id, _)| *id).filter(|_| more);
-        let unfiled = self.unfiled.into_iter();
-        found.extend(unfiled.filter(|(id, _)| end.is_none_or(|end| *id <= end)));
+        let mut end = found.last().map(|(id, _)| *id).filter(|_| more > 0);
+        let (unfiled, behind): (Vec<_>, Vec<_>) =
+            self.unfiled.into_iter().partition(|(id, _)| end.is_none_or(|end| *id <= end));
+        found.extend(unfiled);
         found.retain(|(id, _)| !self.deleted.contains(id));
         found.sort_unstable();
         found.dedup();
+        let all = found.len() + more + behind.len();
         if found.len() > max {
             found.truncate(max);
             end = found.last().map(|(id, _)| *id);
         }
-        (found, end)
+        (found, end, all)
     }
 }
 

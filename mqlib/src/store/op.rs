@@ -18,8 +18,8 @@ pub enum SpoolOp {
     /// Make a message durable, for all its nodes or none. Answered by `Committed` or `Refused`, in
     /// the order submitted; ids increase.
     Commit(Post),
-    /// These nodes have acked a message. Not answered.
-    Delete(MessageId, Vec<NodeId>),
+    /// These nodes have acked these messages, all at once. Not answered.
+    Delete(Vec<MessageId>, Vec<NodeId>),
     /// What waits for a node, later than an id, oldest first. Answered by `Listed`.
     List(u64, NodeId, MessageId),
     /// A message that waits for a node; is it for one node only? Answered by `Loaded`.
@@ -44,8 +44,8 @@ pub enum SpoolDone {
     /// The message was not taken; the sender may try again.
     Refused(MessageId, Refusal),
     /// What waits for a node, each with whether it is for one node only. If there is more behind,
-    /// the id up to which this is all.
-    Listed(u64, NodeId, Vec<(MessageId, bool)>, Option<MessageId>),
+    /// the id up to which this is all. And how many wait in all, about.
+    Listed(u64, NodeId, Vec<(MessageId, bool)>, Option<MessageId>, usize),
     /// A message; `None` if it is no longer there, or damaged.
     Loaded(NodeId, MessageId, Option<Bytes>),
     /// The node has all that the other has.

@@ -128,7 +128,7 @@ impl World {
                         large: LARGE,
                         warm: 2000,
                         pending: 6,
-                        kept: 1000,
+                        flying: 3000,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -327,9 +327,8 @@ impl World {
         {
             match output {
                 Output::Spool(op) => self.spool(op)?,
-                Output::Send(link, message) | Output::SendAgain(link, message) => {
-                    self.receive(link, &message)?;
-                }
+                Output::Send(link, message) => self.receive(link, &message)?,
+                Output::Deliver(link, delivery) => self.receive(link, &delivery.to_bytes())?,
                 Output::Close(link, _) => {
                     let client = self.clients.iter_mut().find(|client| client.link == Some(link));
                     if let Some(client) = client {
@@ -362,9 +361,11 @@ impl World {
                 }
             }
             SpoolOp::Copy(_, _, to) => self.history.copying(*to),
-            SpoolOp::Delete(id, nodes) => {
-                for node in nodes {
-                    self.history.deleting(*node, *id);
+            SpoolOp::Delete(ids, nodes) => {
+                for id in ids {
+                    for node in nodes {
+                        self.history.deleting(*node, *id);
+                    }
                 }
             }
             _ => {}

@@ -224,10 +224,13 @@ impl Session<'_> {
             }
             let sent = match self.inbox.poll_recv(cx) {
                 Poll::Ready(Some(ToLink::Send(message))) => self.link.start_send(message),
-                Poll::Ready(Some(ToLink::SendAgain(message))) if self.link.queued() == 0 => {
-                    self.link.start_send(message)
+                Poll::Ready(Some(ToLink::Deliver(delivery)))
+                    if delivery.redelivered == 0 || self.link.queued() == 0 =>
+                {
+                    let (head, body) = delivery.parts();
+                    self.link.start_send_parts(head, body)
                 }
-                Poll::Ready(Some(ToLink::SendAgain(_) | ToLink::Settled)) => Ok(()),
+                Poll::Ready(Some(ToLink::Deliver(_) | ToLink::Settled)) => Ok(()),
                 Poll::Ready(Some(ToLink::Quiet)) => {
                     self.quiet = true;
                     Ok(())

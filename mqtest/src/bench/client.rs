@@ -156,6 +156,6 @@ mod tests {
     fn an_ack_is_what_the_server_knows() {
         let id = MessageId::from_bits(0xabc);
         let request = Incoming::parse(&ack(&id.text())).unwrap().request;
-        assert_eq!(request, Ok(Request::Ack { id: Some(id), ok: true }));
+        assert_eq!(request, Ok(Request::Ack { ids: vec![id], ok: true }));
     }
 }

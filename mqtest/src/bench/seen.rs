@@ -153,7 +153,7 @@ mod tests {
     fn a_server_that_says_something_else_ends_the_run() {
         for message in [
             reply::quit(&mqlib::quit::Quit::InvalidJson),
-            reply::info("ok login"),
+            reply::logged_in(),
             reply::ack("1", true, AckError::Absent),
             reply::queued(Queued::Deliver, MessageId::ZERO, "u", None, b"short"),
             Bytes::from_static(b"junk"),

@@ -7,11 +7,12 @@ use crate::fanout;
 use crate::id::MessageId;
 use crate::node::NodeId;
 use crate::reply::Reply;
-use crate::request::{Content, Incoming, Kind, NodeName, Op, Request};
+use crate::request::{Content, Incoming, Kind, NodeName, Op, Request, Version};
 use crate::testing::client::{NODES, USERS, key, user};
 use crate::testing::history::Violation;
 use bytes::Bytes;
 use rand::RngExt;
+use rand::seq::SliceRandom;
 
 impl World {
     /// A client gets a message.
@@ -107,7 +108,11 @@ impl World {
         self.clients[number].asking = true;
         // It may exist although the answer was lost.
         if self.clients[number].confirmed || self.node_id(number).is_some() {
-            let request = Request::Login { user: name, node: none() };
+            let version = match self.rng.random_range(0..3) {
+                0 => Version::V1,
+                _ => Version::V2 { window: self.rng.random_range(1..8) },
+            };
+            let request = Request::Login { user: name, node: none(), version };
             return self.ask(link, Op::Login, request, Credential::Empty, key(owner, node));
         }
         if node == 0 {
@@ -153,7 +158,7 @@ impl World {
         new: Credential,
         node: Credential,
     ) {
-        let incoming = Incoming { op, request: Ok(request) };
+        let incoming = Incoming { op, request: Ok(request), beyond_v1: None };
         self.handle(Input::Request(link, Asked { incoming, new_node: new, node }));
     }
 
@@ -205,15 +210,18 @@ impl World {
             return;
         }
         let edit = ["add", "add", "invite", "remove"][self.rng.random_range(0..4)];
-        let other = self.rng.random_range(0..USERS);
-        let member = if edit == "invite" { format!("alias{other}") } else { user(other) };
+        let members = (0..self.rng.random_range(1..3)).map(|_| {
+            let other = self.rng.random_range(0..USERS);
+            if edit == "invite" { format!("alias{other}") } else { user(other) }
+        });
+        let members = members.collect();
         self.posts += 1;
         let content = Content { etc: None, body: body(self.posts, 10) };
         let request = Request::ListEdit {
             id: self.posts.to_string(),
             list: "list".into(),
             edit: edit.into(),
-            member,
+            members,
             content,
         };
         let _ = number;
@@ -221,11 +229,16 @@ impl World {
     }
 
     pub(super) fn ack(&mut self, number: usize, link: LinkId) {
-        let Some(id) = self.clients[number].received.pop() else { return };
+        let mut ids = std::mem::take(&mut self.clients[number].received);
+        ids.shuffle(&mut self.rng);
+        let acked = self.rng.random_range(0..=ids.len());
+        self.clients[number].received = ids.split_off(acked);
         if let Some(node) = self.node_id(number) {
-            self.history.client_acked(node, id);
+            for id in &ids {
+                self.history.client_acked(node, *id);
+            }
         }
-        let request = Request::Ack { id: Some(id), ok: true };
+        let request = Request::Ack { ids, ok: true };
         self.ask(link, Op::Ack, request, Credential::Empty, Credential::Empty);
     }
 }

@@ -112,14 +112,14 @@ impl State {
                 self.queues.insert((user, new_node.reveal().into()), queue);
                 answer(reply::added(Some(1), None));
             }
-            Request::Login { user, node } => {
+            Request::Login { user, node, .. } => {
                 let node = (user, node.reveal().to_owned());
                 let queue = self.queue(&node);
                 if queue.link.is_some() {
                     return answer(reply::quit(&mqlib::quit::Quit::NodeActive));
                 }
                 queue.link = Some(out.clone());
-                answer(reply::info("ok login"));
+                answer(reply::logged_in());
                 queue.send_head();
                 *me = Some(node);
             }
@@ -150,21 +150,21 @@ impl State {
                 self.fan_out(me, [owner].into(), !no_nodes, content.etc, &content.body);
                 acked(&id);
             }
-            Request::Ack { id, .. } => {
+            Request::Ack { ids, .. } => {
                 let queue = self.queue(me.as_ref().unwrap());
-                if queue.messages.front().map(|&(head, _)| head) == id {
+                if queue.messages.front().map(|(head, _)| head) == ids.first() {
                     queue.messages.pop_front();
                     queue.send_head();
                 }
             }
-            Request::ListEdit { id, list, edit, member, .. } => {
+            Request::ListEdit { id, list, edit, members: edited, .. } => {
                 let me = me.as_ref().unwrap();
                 let members = self.lists.entry(list).or_default();
                 members.insert(me.0.clone());
                 match edit.as_str() {
-                    "add" => members.insert(member),
-                    _ => members.remove(&member),
-                };
+                    "add" => members.extend(edited),
+                    _ => members.retain(|member| !edited.contains(member)),
+                }
                 acked(&id);
             }
         }
