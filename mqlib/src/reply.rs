@@ -109,7 +109,7 @@ impl Delivery {
             Version::V1 => {
                 let at = header.len().saturating_sub(POSTED.len());
                 match header.split_at_checked(at) {
-                    Some((first, posted)) if posted.starts_with(POSTED[..11].as_bytes()) => {
+                    Some((first, posted)) if posted.starts_with(&POSTED.as_bytes()[..11]) => {
                         header::framed(first, b"}")
                     }
                     _ => return whole(),
