@@ -20,6 +20,8 @@ struct Shared<T> {
 struct State<T> {
     items: VecDeque<T>,
     closed: bool,
+    /// How many wait for items: to wake nobody is a system call, too.
+    waiting: usize,
 }
 
 impl<T> Clone for Mailbox<T> {
@@ -30,7 +32,7 @@ impl<T> Clone for Mailbox<T> {
 
 impl<T> Mailbox<T> {
     pub(crate) fn new() -> Self {
-        let state = Mutex::new(State { items: VecDeque::new(), closed: false });
+        let state = Mutex::new(State { items: VecDeque::new(), closed: false, waiting: 0 });
         Self { shared: Arc::new(Shared { state, filled: Condvar::new() }) }
     }
 
@@ -41,8 +43,13 @@ impl<T> Mailbox<T> {
 
     /// Puts items in, and wakes whoever waits.
     pub(crate) fn put(&self, items: impl IntoIterator<Item = T>) {
-        self.lock().items.extend(items);
-        self.shared.filled.notify_one();
+        let mut state = self.lock();
+        state.items.extend(items);
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.shared.filled.notify_one();
+        }
     }
 
     /// No more will be put in; what is there is still taken out.
@@ -71,7 +78,7 @@ impl<T> Mailbox<T> {
     pub(crate) fn take(&self) -> Option<T> {
         let mut state = self.wait(self.lock(), None)?;
         let item = state.items.pop_front();
-        if !state.items.is_empty() {
+        if !state.items.is_empty() && state.waiting > 0 {
             self.shared.filled.notify_one();
         }
         item
@@ -79,18 +86,20 @@ impl<T> Mailbox<T> {
 
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State<T>>,
+        mut state: MutexGuard<'a, State<T>>,
         timeout: Option<Duration>,
     ) -> Option<MutexGuard<'a, State<T>>> {
         let empty = |state: &mut State<T>| state.items.is_empty() && !state.closed;
         let filled = &self.shared.filled;
-        let state = match timeout {
+        state.waiting += 1;
+        let mut state = match timeout {
             None => filled.wait_while(state, empty).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
                 let waited = filled.wait_timeout_while(state, timeout, empty);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
+        state.waiting -= 1;
         if state.items.is_empty() && state.closed { None } else { Some(state) }
     }
 }

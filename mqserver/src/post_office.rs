@@ -1,7 +1,7 @@
 //! The broker's task: it owns the broker, and carries what comes out of it to links and store.
 //!
-//! It takes all events that are there, handles them, and hands the store's operations over in one
-//! go, so a busy server wakes each thread once for many messages.
+//! It takes all events that are there, handles them, and hands over in one go what is for the store
+//! and what is for each link, so a busy server wakes each of them once for many messages.
 
 use crate::engine::Event;
 use crate::status::Overview;
@@ -42,11 +42,17 @@ pub(crate) enum ToLink {
 /// The broker's side of a link.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkHandle {
-    pub(crate) mail: UnboundedSender<ToLink>,
+    pub(crate) mail: UnboundedSender<Vec<ToLink>>,
     /// Requests that are not settled.
     pub(crate) unsettled: Arc<AtomicUsize>,
     /// The link's task has stopped reading until some are.
     pub(crate) parked: Arc<AtomicBool>,
+}
+
+/// A link, and what it is told at the end of the round.
+struct Desk {
+    handle: LinkHandle,
+    letters: Vec<ToLink>,
 }
 
 /// The broker's task.
@@ -55,7 +61,9 @@ pub(crate) struct PostOffice {
     pub(crate) store: StoreThread,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) start: Instant,
-    links: HashMap<LinkId, LinkHandle>,
+    links: HashMap<LinkId, Desk>,
+    /// The links with letters.
+    written_to: Vec<LinkId>,
 }
 
 impl PostOffice {
@@ -65,7 +73,7 @@ impl PostOffice {
         events: UnboundedReceiver<Event>,
         start: Instant,
     ) -> Self {
-        Self { broker, store, events, start, links: HashMap::new() }
+        Self { broker, store, events, start, links: HashMap::new(), written_to: Vec::new() }
     }
 
     /// Works until `stop`, then until what is under way is settled.
@@ -128,7 +136,7 @@ impl PostOffice {
     fn handle(&mut self, now: Now, event: Event) -> Result<(), Fatal> {
         match event {
             Event::Opened(id, handle, at) => {
-                self.links.insert(id, handle);
+                self.links.insert(id, Desk { handle, letters: Vec::new() });
                 let at = at.saturating_duration_since(self.start);
                 self.broker.handle(now, Input::Opened(id, at));
             }
@@ -166,9 +174,9 @@ impl PostOffice {
                 Output::Deliver(id, delivery) => self.tell(id, ToLink::Deliver(delivery)),
                 Output::Close(id, quit) => self.tell(id, ToLink::Close(Some(quit))),
                 Output::Settled(id, count) => {
-                    if let Some(link) = self.links.get(&id) {
-                        link.unsettled.fetch_sub(count, Ordering::Relaxed);
-                        if link.parked.swap(false, Ordering::AcqRel) {
+                    if let Some(Desk { handle, .. }) = self.links.get(&id) {
+                        handle.unsettled.fetch_sub(count, Ordering::Relaxed);
+                        if handle.parked.swap(false, Ordering::AcqRel) {
                             self.tell(id, ToLink::Settled);
                         }
                     }
@@ -176,21 +184,30 @@ impl PostOffice {
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }
         }
+        // First, so that the disk works while links are written to.
         if !ops.is_empty() {
             self.store.submit(ops);
         }
+        for id in self.written_to.drain(..) {
+            if let Some(Desk { handle, letters }) = self.links.get_mut(&id) {
+                // A task that has ended has told so, or is about to.
+                let _ = handle.mail.send(std::mem::take(letters));
+            }
+        }
     }
 
-    fn tell(&self, id: LinkId, what: ToLink) {
-        if let Some(link) = self.links.get(&id) {
-            // A task that has ended has told so, or is about to.
-            let _ = link.mail.send(what);
+    fn tell(&mut self, id: LinkId, what: ToLink) {
+        if let Some(Desk { letters, .. }) = self.links.get_mut(&id) {
+            if letters.is_empty() {
+                self.written_to.push(id);
+            }
+            letters.push(what);
         }
     }
 
     fn tell_all(&self, what: impl Fn() -> ToLink) {
-        for link in self.links.values() {
-            let _ = link.mail.send(what());
+        for Desk { handle, .. } in self.links.values() {
+            let _ = handle.mail.send(vec![what()]);
         }
     }
 

@@ -106,6 +106,7 @@ impl Door {
             door: self,
             link,
             inbox,
+            letters: Vec::new().into_iter(),
             handle: handle.clone(),
             sizes: VecDeque::new(),
             bytes: 0,
@@ -143,7 +144,9 @@ struct Session<'a> {
     id: LinkId,
     door: &'a Door,
     link: Link<TcpStream>,
-    inbox: UnboundedReceiver<ToLink>,
+    inbox: UnboundedReceiver<Vec<ToLink>>,
+    /// What is left of the last that came from there.
+    letters: std::vec::IntoIter<ToLink>,
     handle: LinkHandle,
     /// The sizes of unsettled messages, about: they are settled about in order.
     sizes: VecDeque<usize>,
@@ -222,22 +225,31 @@ impl Session<'_> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
                 Poll::Pending => break,
             }
-            let sent = match self.inbox.poll_recv(cx) {
-                Poll::Ready(Some(ToLink::Send(message))) => self.link.start_send(message),
-                Poll::Ready(Some(ToLink::Deliver(delivery)))
+            let letter = match self.letters.next() {
+                Some(letter) => letter,
+                None => match self.inbox.poll_recv(cx) {
+                    Poll::Ready(Some(letters)) => {
+                        self.letters = letters.into_iter();
+                        continue;
+                    }
+                    Poll::Ready(None) => return Poll::Ready(Wake::Close(None)),
+                    Poll::Pending => break,
+                },
+            };
+            let sent = match letter {
+                ToLink::Send(message) => self.link.start_send(message),
+                ToLink::Deliver(delivery)
                     if delivery.redelivered == 0 || self.link.queued() == 0 =>
                 {
                     let (head, body) = delivery.parts();
                     self.link.start_send_parts(head, body)
                 }
-                Poll::Ready(Some(ToLink::Deliver(_) | ToLink::Settled)) => Ok(()),
-                Poll::Ready(Some(ToLink::Quiet)) => {
+                ToLink::Deliver(_) | ToLink::Settled => Ok(()),
+                ToLink::Quiet => {
                     self.quiet = true;
                     Ok(())
                 }
-                Poll::Ready(Some(ToLink::Close(quit))) => return Poll::Ready(Wake::Close(quit)),
-                Poll::Ready(None) => return Poll::Ready(Wake::Close(None)),
-                Poll::Pending => break,
+                ToLink::Close(quit) => return Poll::Ready(Wake::Close(quit)),
             };
             if let Err(error) = sent {
                 return Poll::Ready(Wake::Gone(Some(error)));
