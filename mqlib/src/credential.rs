@@ -5,7 +5,7 @@
 //! between stores, and needs no look-up, so that a link's task can hash before the broker has seen
 //! the request, and an unknown user costs what a known one does.
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt;
@@ -41,11 +41,6 @@ pub struct Hasher {
     salt: [u8; KEY_LEN],
 }
 
-/// The memory that one hash at a time is computed in, 19 MiB once it was used. To allocate it anew
-/// for each hash left hundreds of MiB with the allocator.
-#[derive(Default)]
-pub struct Scratch(Vec<Block>);
-
 impl Hasher {
     /// The hasher of the store with this salt.
     pub fn new(salt: [u8; KEY_LEN]) -> Self {
@@ -56,15 +51,14 @@ impl Hasher {
     ///
     /// # Errors
     /// No memory; the client is told to come back later.
-    pub fn key(&self, user: &str, node: &str, scratch: &mut Scratch) -> Result<NodeKey, HashError> {
+    pub fn key(&self, user: &str, node: &str) -> Result<NodeKey, HashError> {
         let (memory, passes, lanes) = COST;
         let params = Params::new(memory, passes, lanes, Some(KEY_LEN)).map_err(|_| HashError)?;
-        scratch.0.resize(params.block_count(), Block::default());
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let salt = Sha256::new().chain_update(self.salt).chain_update(user).finalize();
         let mut key = [0; KEY_LEN];
         argon2
-            .hash_password_into_with_memory(node.as_bytes(), &salt[..16], &mut key, &mut scratch.0)
+            .hash_password_into(node.as_bytes(), &salt[..16], &mut key)
             .map_err(|_| HashError)?;
         Ok(NodeKey(key))
     }
@@ -131,13 +125,11 @@ mod tests {
     #[test]
     fn a_key_depends_on_name_user_and_store() {
         let hasher = Hasher::new([1; KEY_LEN]);
-        let mut scratch = Scratch::default();
-        let key = hasher.key("u", "n", &mut scratch).unwrap();
-        assert!(key == hasher.key("u", "n", &mut Scratch::default()).unwrap());
-        assert!(key != hasher.key("u", "m", &mut scratch).unwrap());
-        assert!(key == hasher.key("u", "n", &mut scratch).unwrap());
-        assert!(key != hasher.key("v", "n", &mut scratch).unwrap());
-        assert!(key != Hasher::new([2; KEY_LEN]).key("u", "n", &mut scratch).unwrap());
+        let key = hasher.key("u", "n").unwrap();
+        assert!(key != hasher.key("u", "m").unwrap());
+        assert!(key == hasher.key("u", "n").unwrap());
+        assert!(key != hasher.key("v", "n").unwrap());
+        assert!(key != Hasher::new([2; KEY_LEN]).key("u", "n").unwrap());
         assert_eq!(format!("{key:?}"), "NodeKey(…)");
     }
 }

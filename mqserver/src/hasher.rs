@@ -1,11 +1,11 @@
 //! Node names become keys, off the runtime's threads and never many at once.
 
 use mqlib::broker::Asked;
-use mqlib::credential::{HashError, Hasher as Argon, KEY_LEN, KeyCache, NodeKey, Scratch};
+use mqlib::credential::{HashError, Hasher as Argon, KEY_LEN, KeyCache, NodeKey};
 use mqlib::directory::Credential;
 use mqlib::name;
 use mqlib::request::{Incoming, NodeName, Request};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Keys remembered, about 100 bytes each.
@@ -16,8 +16,6 @@ pub(crate) struct Hasher {
     argon: Argon,
     cache: Mutex<KeyCache>,
     permits: Semaphore,
-    /// As many as there are permits, once they were used.
-    scratch: Arc<Mutex<Vec<Scratch>>>,
 }
 
 impl Hasher {
@@ -27,7 +25,6 @@ impl Hasher {
             argon: Argon::new(salt),
             cache: Mutex::new(KeyCache::new(secret, REMEMBERED)),
             permits: Semaphore::new(at_once),
-            scratch: Arc::default(),
         }
     }
 
@@ -75,14 +72,7 @@ impl Hasher {
         }
         let _permit = self.permits.acquire().await.map_err(|_| HashError)?;
         let (argon, user, node) = (self.argon.clone(), user.to_owned(), NodeName::new(node.into()));
-        let pool = self.scratch.clone();
-        let hash = move || {
-            let lock = || pool.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut scratch = lock().pop().unwrap_or_default();
-            let key = argon.key(&user, node.reveal(), &mut scratch);
-            lock().push(scratch);
-            key
-        };
+        let hash = move || argon.key(&user, node.reveal());
         let key = tokio::task::spawn_blocking(hash).await.map_err(|_| HashError)??;
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(slot, key);
         Ok(key)
