@@ -17,6 +17,10 @@ use std::path::Path;
 /// The alignment of direct I/O in bytes: every offset and length of a [`Segment`] is a multiple.
 pub const BLOCK: usize = 4096;
 
+/// Writes are durable when they return, but for times that nobody needs. `OFlags::DSYNC` of rustix
+/// 1.1 is `O_SYNC` on Linux, which waits for the file system's own journal at every write.
+pub const O_DSYNC: OFlags = OFlags::from_bits_retain(libc::O_DSYNC as _);
+
 /// What the store asks of a disk. Errors are for the store to judge; nothing here retries.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Makes a directory; its parent exists. One that exists is an error of kind `AlreadyExists`.
@@ -198,7 +202,7 @@ impl Disk for FsDisk {
         // Also of one that exists: whoever made it may have been killed before it did this.
         self.sync_path(path)?;
         self.sync_path(path.rsplit_once('/').map_or(".", |(parent, _)| parent))?;
-        let flags = OFlags::RDWR | OFlags::DSYNC;
+        let flags = OFlags::RDWR | O_DSYNC;
         match self.open_at(path, flags | OFlags::DIRECT) {
             Ok(file) => Ok(Box::new(FsSegment { file })),
             // tmpfs and some network file systems know no direct I/O; O_DSYNC is as durable.

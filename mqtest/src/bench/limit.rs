@@ -7,7 +7,7 @@ use super::report::Report;
 use anyhow::Context;
 use clap::Args;
 use hdrhistogram::Histogram;
-use mqlib::disk::{AlignedBuf, BLOCK};
+use mqlib::disk::{AlignedBuf, BLOCK, O_DSYNC};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -97,11 +97,11 @@ impl Limit {
         let open = |flags: OFlags| {
             File::options().write(true).custom_flags(flags.bits() as i32).open(path)
         };
-        let (file, direct) = match open(OFlags::DSYNC | OFlags::DIRECT) {
+        let (file, direct) = match open(O_DSYNC | OFlags::DIRECT) {
             Ok(file) => (file, true),
             // tmpfs and some network file systems know no direct I/O.
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                (open(OFlags::DSYNC)?, false)
+                (open(O_DSYNC)?, false)
             }
             Err(error) => return Err(error.into()),
         };
