@@ -57,9 +57,7 @@ impl Hasher {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let salt = Sha256::new().chain_update(self.salt).chain_update(user).finalize();
         let mut key = [0; KEY_LEN];
-        argon2
-            .hash_password_into(node.as_bytes(), &salt[..16], &mut key)
-            .map_err(|_| HashError)?;
+        argon2.hash_password_into(node.as_bytes(), &salt[..16], &mut key).map_err(|_| HashError)?;
         Ok(NodeKey(key))
     }
 }

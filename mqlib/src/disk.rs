@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fmt::Debug;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -21,6 +21,9 @@ pub const BLOCK: usize = 4096;
 /// 1.1 is `O_SYNC` on Linux, which waits for the file system's own journal at every write.
 pub const O_DSYNC: OFlags = OFlags::from_bits_retain(libc::O_DSYNC as _);
 
+/// What is opened to be read may be something planted there, which must not block.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK);
+
 /// What the store asks of a disk. Errors are for the store to judge; nothing here retries.
 pub trait Disk: Debug + Send + Sync + 'static {
     /// Makes a directory; its parent exists. One that exists is an error of kind `AlreadyExists`.
@@ -29,18 +32,32 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove_dir(&self, path: &str) -> io::Result<()>;
     /// Is there anything of this name?
     fn exists(&self, path: &str) -> io::Result<bool>;
+    /// Tells the names in a directory, in no order.
+    fn for_each_name(&self, path: &str, tell: &mut dyn FnMut(&str)) -> io::Result<()>;
     /// The names in a directory, in no order.
-    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.for_each_name(path, &mut |name| names.push(name.to_owned()))?;
+        Ok(names)
+    }
     /// Creates a file, which must not exist, and writes the parts at `offset` one behind the other.
     fn create(&self, path: &str, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
     /// The whole content of a file.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// The whole contents of files of one directory.
+    fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
+        names.iter().map(|name| self.read(&format!("{directory}/{name}"))).collect()
+    }
     /// Overwrites a part of a file.
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Gives a file, or whatever is no directory, a second name, which must not exist.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a name of a file.
     fn unlink(&self, path: &str) -> io::Result<()>;
+    /// Removes names of files in one directory.
+    fn unlink_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<()>> {
+        names.iter().map(|name| self.unlink(&format!("{directory}/{name}"))).collect()
+    }
     /// Returns once a file's content, or a directory's names, are durable.
     fn sync_path(&self, path: &str) -> io::Result<()>;
     /// Returns once all that was done so far is durable.
@@ -93,8 +110,39 @@ impl FsDisk {
     /// The directory that a path's last name is in, and that name.
     fn parent<'a>(&self, path: &'a str) -> io::Result<(File, &'a str)> {
         let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-        Ok((self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY)?, name))
+        Ok((self.open_directory(parent)?, name))
     }
+
+    fn open_directory(&self, path: &str) -> io::Result<File> {
+        self.open_at(path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
+    /// Does something with names in one directory, which is looked up once.
+    fn each<T>(
+        &self,
+        directory: &str,
+        names: &[String],
+        act: impl Fn(&File, &str) -> io::Result<T>,
+    ) -> Vec<io::Result<T>> {
+        match self.open_directory(directory) {
+            Ok(directory) => names.iter().map(|name| act(&directory, name)).collect(),
+            Err(error) => {
+                let code = error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
+                names.iter().map(|_| Err(io::Error::from_raw_os_error(code))).collect()
+            }
+        }
+    }
+}
+
+/// The whole content of a regular file.
+fn read_whole(mut file: File) -> io::Result<Vec<u8>> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
+    }
+    let mut content = vec![0; metadata.len() as usize];
+    io::Read::read_exact(&mut file, &mut content)?;
+    Ok(content)
 }
 
 impl Disk for FsDisk {
@@ -117,42 +165,57 @@ impl Disk for FsDisk {
         }
     }
 
-    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+    fn for_each_name(&self, path: &str, tell: &mut dyn FnMut(&str)) -> io::Result<()> {
         let directory = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(OwnedFd::from(directory))? {
             match entry?.file_name().to_str() {
                 Ok("." | "..") => {}
-                Ok(name) => names.push(name.to_owned()),
+                Ok(name) => tell(name),
                 // No name of ours; whoever put it there knows why.
                 Err(_) => {}
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     fn create(&self, path: &str, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
         let file = self.open_at(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
-        let mut position = offset;
-        for part in parts {
-            if let Err(error) = file.write_all_at(part, position) {
-                // A file cut short must not look like a message.
-                let _ = self.unlink(path);
-                return Err(error);
+        // Mostly all is written by the first call, which is why it is made for all parts.
+        let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let written = rustix::io::pwritev(&file, &slices, offset).map_err(io::Error::from);
+        let rest = |written: usize| {
+            let mut position = offset;
+            let mut skip = written;
+            for part in parts {
+                let skipped = skip.min(part.len());
+                skip -= skipped;
+                file.write_all_at(&part[skipped..], position + skipped as u64)?;
+                position += part.len() as u64;
             }
-            position += part.len() as u64;
-        }
-        Ok(())
+            Ok(())
+        };
+        written.and_then(rest).inspect_err(|_: &io::Error| {
+            // A file cut short must not look like a message.
+            let _ = self.unlink(path);
+        })
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let mut file = self.open_at(path, OFlags::RDONLY)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
-        }
-        let mut content = Vec::new();
-        io::Read::read_to_end(&mut file, &mut content)?;
-        Ok(content)
+        read_whole(self.open_at(path, READ)?)
+    }
+
+    fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
+        let flags = READ | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        self.each(directory, names, |directory, name| {
+            let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+            read_whole(File::from(file))
+        })
+    }
+
+    fn unlink_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<()>> {
+        self.each(directory, names, |directory, name| {
+            Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
+        })
     }
 
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()> {

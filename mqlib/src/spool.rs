@@ -12,7 +12,7 @@
 mod job;
 
 pub(crate) use job::is_full;
-pub use job::{FileJob, Job, JobDone};
+pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
 
 use crate::id::MessageId;
 use crate::name;
@@ -59,9 +59,14 @@ pub fn directory(name: &str, node: NodeId) -> String {
     format!("{ROOT}/{},{}", name::encode(name), node.offset)
 }
 
-/// A file's path in a node's directory.
+/// A file's name in a node's directory.
+pub fn file_name(id: MessageId, to_one: bool) -> String {
+    format!("{id}{}", if to_one { TO_ONE } else { "" })
+}
+
+/// A file's path.
 pub fn path(directory: &str, id: MessageId, to_one: bool) -> String {
-    format!("{directory}/{id}{}", if to_one { TO_ONE } else { "" })
+    format!("{directory}/{}", file_name(id, to_one))
 }
 
 /// The path of a large message's body.

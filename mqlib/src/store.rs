@@ -27,7 +27,7 @@ use crate::id::MessageId;
 use crate::journal::{Epoch, Journal, Record};
 use crate::node::{NodeId, UserId};
 use crate::registry::{Birth, Registry};
-use crate::spool::{self, Content, Job};
+use crate::spool::{self, Content, Job, Wanted};
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -42,6 +42,8 @@ const ACK_HOLD: Duration = Duration::from_millis(10);
 const ACKS_HELD: usize = 64;
 /// How long a job waits to be done again when the disk was full.
 const RETRY: Duration = Duration::from_secs(1);
+/// Messages read by one job.
+const READS_PER_JOB: usize = 32;
 /// Messages filed by one job.
 const FILES_PER_JOB: usize = 32;
 /// Jobs that file, given out at once.
@@ -286,8 +288,15 @@ impl Store {
         let Some(directory) = self.directory(node) else {
             return self.done.push_back(SpoolDone::Loaded(node, id, None));
         };
-        let path = spool::path(&directory, id, to_one);
-        self.jobs.push_back(Job::Read { node, id, path, staged });
+        let wanted = Wanted { id, to_one, staged };
+        match self.jobs.back_mut() {
+            Some(Job::Read { node: same, wanted: others, .. })
+                if *same == node && others.len() < READS_PER_JOB =>
+            {
+                others.push(wanted);
+            }
+            _ => self.jobs.push_back(Job::Read { node, directory, wanted: vec![wanted] }),
+        }
     }
 
     fn learn_names(&mut self, edits: &[Edit]) {

@@ -3,7 +3,7 @@
 use crate::engine::Event;
 use crate::mailbox::Mailbox;
 use mqlib::disk::Disk;
-use mqlib::spool::{Job, JobDone};
+use mqlib::spool::{Job, JobDone, Lane};
 use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,13 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-/// Threads that write, link, list and remove files.
-const WORKERS: usize = 2;
+/// Threads, each with the jobs that it does: two file and remove, one reads, one syncs.
+const WORKERS: [(&str, Lane); 4] = [
+    ("spool-0", Lane::Change),
+    ("spool-1", Lane::Change),
+    ("read", Lane::Read),
+    ("sync", Lane::Sync),
+];
 
 #[derive(Debug)]
 enum Mail {
@@ -52,17 +57,17 @@ impl StoreThread {
         events: UnboundedSender<Event>,
     ) -> io::Result<Self> {
         let mailbox = Mailbox::new();
-        let jobs: Mailbox<Job> = Mailbox::new();
+        let jobs = Jobs { change: Mailbox::new(), read: Mailbox::new(), sync: Mailbox::new() };
         let mut threads = Vec::new();
-        for number in 0..WORKERS {
-            let (jobs, disk, mailbox) = (jobs.clone(), disk.clone(), mailbox.clone());
+        for (name, lane) in WORKERS {
+            let (jobs, disk, mailbox) = (jobs.of(lane).clone(), disk.clone(), mailbox.clone());
             let work = move || {
                 while let Some(job) = jobs.take() {
                     let done = job.run(&*disk, &mut |text| tracing::warn!("{text}"));
                     mailbox.put([Mail::Done(done)]);
                 }
             };
-            let thread = Builder::new().name(format!("spool-{number}"));
+            let thread = Builder::new().name(name.to_owned());
             threads.push(thread.spawn(|| or_abort(work))?);
         }
         let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events };
@@ -71,7 +76,9 @@ impl StoreThread {
                 // If nobody listens any more, the server is going down anyway.
                 let _ = work.events.send(Event::Fatal(fatal));
             }
-            work.jobs.close();
+            for lane in [Lane::Change, Lane::Read, Lane::Sync] {
+                work.jobs.of(lane).close();
+            }
         };
         threads.push(Builder::new().name("commit".into()).spawn(|| or_abort(work))?);
         Ok(Self { mailbox, threads })
@@ -104,10 +111,27 @@ fn or_abort(work: impl FnOnce()) {
     }
 }
 
+/// What waits for the workers of each lane.
+struct Jobs {
+    change: Mailbox<Job>,
+    read: Mailbox<Job>,
+    sync: Mailbox<Job>,
+}
+
+impl Jobs {
+    fn of(&self, lane: Lane) -> &Mailbox<Job> {
+        match lane {
+            Lane::Change => &self.change,
+            Lane::Read => &self.read,
+            Lane::Sync => &self.sync,
+        }
+    }
+}
+
 struct Work {
     store: Store,
     mailbox: Mailbox<Mail>,
-    jobs: Mailbox<Job>,
+    jobs: Jobs,
     start: Instant,
     events: UnboundedSender<Event>,
 }
@@ -148,7 +172,7 @@ impl Work {
             let _ = self.events.send(Event::Spool(done));
         }
         while let Some(job) = self.store.poll_job() {
-            self.jobs.put([job]);
+            self.jobs.of(job.lane()).put([job]);
         }
     }
 }

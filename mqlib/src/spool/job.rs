@@ -6,6 +6,7 @@ use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
 use bytes::Bytes;
+use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -22,6 +23,17 @@ pub struct FileJob {
     pub directories: Vec<Arc<str>>,
     /// A crash may have left a file of this name, whole or not.
     pub recovered: bool,
+}
+
+/// A message to be read.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The message.
+    pub id: MessageId,
+    /// Is it for one node of its user only?
+    pub to_one: bool,
+    /// A large one that may not be filed yet: then its body is read from where it is staged.
+    pub staged: Option<Staged>,
 }
 
 /// Work on files, for a worker thread: [`run`](Job::run) it and hand the result back.
@@ -49,16 +61,14 @@ pub enum Job {
         /// At most this many.
         max: usize,
     },
-    /// Read a message.
+    /// Read messages of a node's.
     Read {
-        /// The node it is for, to be handed back.
+        /// The node, to be handed back.
         node: NodeId,
-        /// The message.
-        id: MessageId,
-        /// Its path.
-        path: String,
-        /// A large one that may not be filed yet: then its body is read from where it is staged.
-        staged: Option<Staged>,
+        /// Its directory.
+        directory: Arc<str>,
+        /// The messages.
+        wanted: Vec<Wanted>,
     },
     /// Write a large body, before it has an id.
     Stage {
@@ -104,8 +114,8 @@ pub enum JobDone {
     Unlinked(NodeId, Vec<(MessageId, Epoch)>, io::Result<()>),
     /// A node's messages, and how many more there are.
     Listed(u64, io::Result<(Vec<(MessageId, bool)>, usize)>),
-    /// A message; `None` if there is no such file.
-    Read(NodeId, MessageId, io::Result<Option<Bytes>>),
+    /// Messages; `None` for one of which there is no file.
+    Read(NodeId, Vec<ReadOne>),
     /// A large body: its files, its length and its checksum.
     Staged(u64, Vec<u64>, io::Result<(u64, u32)>),
     /// A node has what another has.
@@ -118,7 +128,28 @@ pub enum JobDone {
     Nothing,
 }
 
+/// What a job waits for, so that none waits behind another kind: a client for what is read, the
+/// journal for what is filed, nobody for long for a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// It changes files.
+    Change,
+    /// It reads files.
+    Read,
+    /// It syncs the file system.
+    Sync,
+}
+
 impl Job {
+    /// The lane it belongs to.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Read { .. } | Self::List { .. } => Lane::Read,
+            Self::Checkpoint { .. } => Lane::Sync,
+            _ => Lane::Change,
+        }
+    }
+
     /// Does it, and says what became of it. What the operator should know is noted.
     pub fn run(self, disk: &dyn Disk, note: &mut dyn FnMut(String)) -> JobDone {
         let mut shop = Shop { disk, note };
@@ -141,12 +172,13 @@ impl Job {
                     result => JobDone::Listed(token, result),
                 }
             }
-            Self::Read { node, id, path, staged } => match shop.read(&path, staged.as_ref()) {
-                Err(error) if is_full(&error) => {
-                    JobDone::Again(Self::Read { node, id, path, staged }, error)
+            Self::Read { node, directory, wanted } => {
+                let (read, full) = shop.read(&directory, &wanted);
+                match full {
+                    Some(error) => JobDone::Again(Self::Read { node, directory, wanted }, error),
+                    None => JobDone::Read(node, read),
                 }
-                result => JobDone::Read(node, id, result),
-            },
+            }
             Self::Stage { token, numbers, header_len, body } => {
                 let result = shop.stage(&numbers, header_len, &body);
                 JobDone::Staged(token, numbers, result)
@@ -255,12 +287,13 @@ fn is_planted(error: &io::Error) -> bool {
     loops || error.kind() == ErrorKind::NotADirectory
 }
 
-/// More names than this are looked for in one listing instead of one by one.
-const UNLINKS_WITHOUT_LISTING: usize = 16;
 /// Things of one name that are kept in quarantine.
 const SAME_NAMES: usize = 100;
 /// How often a directory that goes away is made again.
 const TRIES: usize = 8;
+
+/// A message that was read; `None` if there is no file of it.
+pub type ReadOne = (MessageId, io::Result<Option<Bytes>>);
 
 /// A worker at its disk.
 struct Shop<'a> {
@@ -315,18 +348,22 @@ impl Shop<'_> {
     }
 
     fn unlink(&mut self, directory: &str, ids: &[(MessageId, Epoch)]) -> io::Result<()> {
-        if ids.len() <= UNLINKS_WITHOUT_LISTING {
-            for (id, _) in ids {
-                self.remove(&super::path(directory, *id, false))?;
-                self.remove(&super::path(directory, *id, true))?;
+        let mut names: Vec<String> =
+            ids.iter().map(|(id, _)| super::file_name(*id, false)).collect();
+        for to_one in [false, true] {
+            let results = self.disk.unlink_each(directory, &names);
+            let mut left = Vec::new();
+            for ((id, _), result) in ids.iter().zip(results) {
+                match result {
+                    // Whether it was for one node is not known here.
+                    Err(error) if missing(&error) => left.push(super::file_name(*id, true)),
+                    Err(error) if is_planted(&error) => return self.set_aside(directory),
+                    result => result?,
+                }
             }
-            return Ok(());
-        }
-        let names = self.names(directory)?;
-        let ids: std::collections::HashSet<MessageId> = ids.iter().map(|(id, _)| *id).collect();
-        for name in names {
-            if super::parse_name(&name).is_some_and(|(id, _)| ids.contains(&id)) {
-                self.remove(&format!("{directory}/{name}"))?;
+            names = left;
+            if to_one || names.is_empty() {
+                break;
             }
         }
         Ok(())
@@ -350,37 +387,70 @@ impl Shop<'_> {
         after: MessageId,
         max: usize,
     ) -> io::Result<(Vec<(MessageId, bool)>, usize)> {
-        let names = self.names(directory)?;
-        let found = names.iter().filter_map(|name| super::parse_name(name));
-        let mut found: Vec<_> = found.filter(|(id, _)| *id > after).collect();
-        found.sort_unstable();
-        let more = found.len().saturating_sub(max);
-        found.truncate(max);
+        // Of a long queue only the oldest are kept while its names go by.
+        let mut found = BinaryHeap::new();
+        let mut count = 0;
+        let listed = self.disk.for_each_name(directory, &mut |name| {
+            if let Some(found_one) = super::parse_name(name).filter(|(id, _)| *id > after) {
+                count += 1;
+                if found.len() < max {
+                    found.push(found_one);
+                } else if let Some(mut last) = found.peek_mut().filter(|last| **last > found_one) {
+                    *last = found_one;
+                }
+            }
+        });
+        match listed {
+            Err(error) if missing(&error) => {}
+            Err(error) if is_planted(&error) => self.set_aside(directory)?,
+            result => result?,
+        }
+        let found = found.into_sorted_vec();
+        let more = count - found.len();
         Ok((found, more))
     }
 
-    fn read(&mut self, path: &str, staged: Option<&Staged>) -> io::Result<Option<Bytes>> {
-        if let Some(staged) = staged {
-            match self.disk.read(&super::staged_path(staged.number)) {
-                // Filed for certain, in this life or an earlier one.
-                Err(error) if missing(&error) => {}
-                content => {
-                    let (mut content, head) = (content?, super::staged_head(staged));
-                    let place = content.get_mut(..head.len());
-                    place.ok_or_else(|| damaged("cut short"))?.copy_from_slice(&head);
-                    return super::parse(content).map(Some).map_err(damaged);
-                }
+    /// What was read; and an error if a file could not be opened for now.
+    fn read(&mut self, directory: &str, wanted: &[Wanted]) -> (Vec<ReadOne>, Option<io::Error>) {
+        let mut read = Vec::with_capacity(wanted.len());
+        let mut filed = Vec::new();
+        for wanted in wanted {
+            match wanted.staged.as_ref().map(|staged| self.read_staged(staged)) {
+                None | Some(Ok(None)) => filed.push((wanted.id, wanted.to_one)),
+                Some(result) => read.push((wanted.id, result)),
             }
         }
-        match self.disk.read(path) {
-            Err(error) if missing(&error) => Ok(None),
-            content => match super::parse(content?) {
-                Ok(message) => Ok(Some(message)),
-                Err(error) => {
-                    self.quarantine(path)?;
-                    Err(damaged(error))
+        let names: Vec<_> = filed.iter().map(|(id, one)| super::file_name(*id, *one)).collect();
+        let contents = self.disk.read_each(directory, &names);
+        for (((id, _), name), content) in filed.into_iter().zip(&names).zip(contents) {
+            let result = match content.map(super::parse) {
+                Err(error) if missing(&error) => Ok(None),
+                Err(error) => Err(error),
+                Ok(Ok(message)) => Ok(Some(message)),
+                Ok(Err(error)) => {
+                    self.quarantine(&format!("{directory}/{name}")).and(Err(damaged(error)))
                 }
-            },
+            };
+            read.push((id, result));
+        }
+        let full = |(_, result): &ReadOne| result.as_ref().is_err_and(is_full);
+        match read.iter().position(full).map(|position| read.swap_remove(position).1) {
+            Some(Err(error)) => (read, Some(error)),
+            _ => (read, None),
+        }
+    }
+
+    /// A large message from where its body is staged; `None` if it is filed for certain, in this
+    /// life or an earlier one.
+    fn read_staged(&mut self, staged: &Staged) -> io::Result<Option<Bytes>> {
+        match self.disk.read(&super::staged_path(staged.number)) {
+            Err(error) if missing(&error) => Ok(None),
+            content => {
+                let (mut content, head) = (content?, super::staged_head(staged));
+                let place = content.get_mut(..head.len());
+                place.ok_or_else(|| damaged("cut short"))?.copy_from_slice(&head);
+                super::parse(content).map(Some).map_err(damaged)
+            }
         }
     }
 

@@ -156,18 +156,21 @@ impl Store {
                     self.done.push_back(SpoolDone::Listed(token, node, found, end, all));
                 }
             }
-            JobDone::Read(node, id, result) => {
-                let message = result.unwrap_or_else(|error| {
-                    let text = match error.kind() {
-                        ErrorKind::InvalidData => {
-                            format!("message {id} is {error}; its file is in {}", spool::QUARANTINE)
-                        }
-                        _ => format!("message {id} cannot be read: {error}"),
-                    };
-                    self.done.push_back(SpoolDone::Trouble(text));
-                    None
-                });
-                self.done.push_back(SpoolDone::Loaded(node, id, message));
+            JobDone::Read(node, read) => {
+                for (id, result) in read {
+                    let message = result.unwrap_or_else(|error| {
+                        let text = match error.kind() {
+                            ErrorKind::InvalidData => format!(
+                                "message {id} is {error}; its file is in {}",
+                                spool::QUARANTINE
+                            ),
+                            _ => format!("message {id} cannot be read: {error}"),
+                        };
+                        self.done.push_back(SpoolDone::Trouble(text));
+                        None
+                    });
+                    self.done.push_back(SpoolDone::Loaded(node, id, message));
+                }
             }
             JobDone::Staged(token, numbers, result) => {
                 let result = match result {

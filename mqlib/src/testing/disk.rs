@@ -222,14 +222,16 @@ impl Disk for SimDisk {
         })
     }
 
-    fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        self.run(Op::List, |state, _| {
+    fn for_each_name(&self, path: &str, tell: &mut dyn FnMut(&str)) -> io::Result<()> {
+        let names = self.run(Op::List, |state, _| {
             let entries = state.directory(state.find(path)?)?.entries();
             let mut names: Vec<String> = entries.keys().cloned().collect();
             // No order is promised, so none shall be relied on.
             names.shuffle(&mut state.rng);
             Ok(names)
-        })
+        })?;
+        names.iter().for_each(|name| tell(name));
+        Ok(())
     }
 
     fn create(&self, path: &str, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
