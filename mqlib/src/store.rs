@@ -47,7 +47,7 @@ const READS_PER_JOB: usize = 32;
 /// Messages filed by one job.
 const FILES_PER_JOB: usize = 32;
 /// Jobs that file, given out at once.
-const FILING_JOBS: usize = 4;
+const FILING_JOBS: usize = 16;
 
 /// What a store was found to hold when it was opened.
 #[derive(Debug)]

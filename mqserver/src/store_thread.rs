@@ -20,6 +20,10 @@ const WORKERS: [(&str, Lane); 4] = [
     ("sync", Lane::Sync),
 ];
 
+/// Filing and removing give way to clients: what they leave behind waits in the journal, and posters
+/// wait only when it is full.
+const NICENESS: i32 = 10;
+
 #[derive(Debug)]
 enum Mail {
     Op(SpoolOp),
@@ -62,6 +66,10 @@ impl StoreThread {
         for (name, lane) in WORKERS {
             let (jobs, disk, mailbox) = (jobs.of(lane).clone(), disk.clone(), mailbox.clone());
             let work = move || {
+                if lane == Lane::Change {
+                    // Fine if refused: it only says who comes first when the processors are busy.
+                    let _ = rustix::process::nice(NICENESS);
+                }
                 while let Some(job) = jobs.take() {
                     let done = job.run(&*disk, &mut |text| tracing::warn!("{text}"));
                     mailbox.put([Mail::Done(done)]);
