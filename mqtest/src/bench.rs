@@ -1,42 +1,62 @@
 //! The benchmark: how fast a server of our own is, beside the raw limit of its disk.
 //!
-//! Every run starts a `mqserver` on a store and port of its own, registers the users it needs
-//! (`people`), and logs their links in (`dial`). A `client` is one link and the task that owns it:
-//! it acks what is delivered, and a `poster` in it posts messages from a `template`, where only ids,
-//! names and a `stamp` change. What comes back is told apart by its first bytes (`seen`) and counted
-//! in the `tally`, all on one thread, so that the load costs little; what it does cost is reported.
-//! Every count must match in the end: a fast server that loses messages is no result.
+//! Every run starts a `mqserver` on a store and port of its own (`rig`), with users that it registers
+//! (`people`) or that were in the store before (`population`), and logs their links in (`dial`). A
+//! `client` is one link (`wire`) and the task that owns it: it acks what is delivered, and a `poster`
+//! in it posts messages from a `template`, where only ids, names and a `stamp` change. What comes
+//! back is told apart by its first bytes (`seen`) and counted in the `tally`, all on one thread, so
+//! that the load costs little; what it does cost is reported. Every count must match in the end: a
+//! fast server that loses messages is no result.
 //!
-//! The workloads are `online`, `spool` and `restart` (both begin with a `fill`), `idle` and `limit`;
-//! `all` runs a set of them. Each gives a `report`.
+//! The workloads are `online` and `list`, where a `crowd` posts to each other; `spool` and `restart`,
+//! which begin with a `fill`; `depth`, of a `queue` and of the `directory`; `idle`, of links or of
+//! nodes that are `offline`; and `limit`. Each gives a `report`. `all` runs a set of them, whose
+//! `table`s make a `page`.
 
+mod ack;
 mod all;
 mod arrivals;
 mod client;
 mod clock;
 mod common;
+mod crowd;
+mod depth;
 mod dial;
+mod directory;
 mod drain;
+mod enlist;
 mod fill;
 mod footprint;
 mod gang;
 mod idle;
+mod ingest;
 mod limit;
+mod list;
+mod machine;
+mod meter;
+mod offline;
 mod online;
+mod outbox;
 mod pace;
+mod page;
 mod people;
+mod population;
 mod poster;
 mod process;
 mod progress;
+mod queue;
 mod report;
 mod restart;
 mod rig;
+mod rows;
 mod seen;
 mod spool;
 mod stamp;
+mod table;
 mod tally;
 mod template;
 mod watch;
+mod wire;
 mod world;
 
 use anyhow::{Context, bail};
@@ -48,10 +68,13 @@ const EXAMPLES: &str = "\
 Examples:
   mqtest bench online --clients 256 --seconds 10    posts between users that are all online
   mqtest bench online --rate 1000                   the latency of an unhurried server
-  mqtest bench online --fanout 10 --framing raw     ten recipients a post, the original's framing
+  mqtest bench online --protocol 1 --framing raw    as the original's clients speak
+  mqtest bench list --members 1000                  a list whose members are all online
   mqtest bench spool --messages 200000              posts for users that are offline, who then come
   mqtest bench restart --store /mnt/journaled       kill -9 with full queues, on another disk
-  mqtest bench all --markdown                       the table for BENCHMARKS.md
+  mqtest bench depth                                whether a deep queue or many users cost more
+  mqtest bench idle --offline-nodes 1000000         the memory of users that are offline
+  mqtest bench all --full --markdown                all of BENCHMARKS.md
 
 Exit code: 0 the counts match, 1 something was lost, repeated or refused, 2 there was no run.";
 
@@ -66,8 +89,10 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum Workload {
     Online(online::OnlineArgs),
+    List(list::ListArgs),
     Spool(spool::SpoolArgs),
     Restart(restart::RestartArgs),
+    Depth(depth::DepthArgs),
     Idle(idle::IdleArgs),
     Limit(limit::LimitArgs),
     All(all::AllArgs),
@@ -117,8 +142,10 @@ impl Workload {
     fn wants_json(&self) -> bool {
         match self {
             Self::Online(args) => args.common.json,
+            Self::List(args) => args.common.json,
             Self::Spool(args) => args.fill.common.json,
             Self::Restart(args) => args.fill.common.json,
+            Self::Depth(args) => args.common.json,
             Self::Idle(args) => args.common.json,
             Self::Limit(args) => args.json,
             Self::All(args) => args.json,
@@ -129,8 +156,10 @@ impl Workload {
     async fn measure(self, command: String) -> anyhow::Result<Report> {
         match self {
             Self::Online(args) => online::measure(args, command).await,
+            Self::List(args) => list::measure(args, command).await,
             Self::Spool(args) => spool::measure(args, command).await,
             Self::Restart(args) => restart::measure(args, command).await,
+            Self::Depth(args) => depth::measure(args, command).await,
             Self::Idle(args) => idle::measure(args, command).await,
             Self::Limit(args) => limit::measure(&args, command),
             Self::All(_) => bail!("a set of runs is no run"),

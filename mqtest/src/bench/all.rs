@@ -1,13 +1,17 @@
-//! A set of runs, and the table of them.
+//! A set of runs.
 //!
-//! The runs are command lines, parsed like those that people type: so the commands in the table are
-//! the ones that made it.
+//! The runs are command lines, parsed like those that people type: so the commands in the tables are
+//! the ones that made them.
 
 use super::Workload;
-use super::report::{Report, number};
-use anyhow::Context;
+use super::machine::Machine;
+use super::page::page;
+use super::report;
+use super::table::Outcome;
 use clap::{Args, Parser};
+use mqlib::now;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The set of short runs.
 const SHORT: &[&str] = &[
@@ -16,79 +20,57 @@ const SHORT: &[&str] = &[
     "online --clients 256 --seconds 4",
     "online --clients 64 --seconds 4 --framing raw",
     "online --clients 256 --seconds 4 --framing raw",
+    "online --clients 256 --seconds 4 --protocol 1 --framing raw --in-flight 16",
     "online --clients 64 --seconds 4 --rate 1000",
     "online --clients 64 --seconds 4 --fanout 10",
+    "list --members 200 --seconds 4",
     "spool --messages 50000 --recipients 250",
     "restart --messages 50000 --recipients 250",
-    "idle --clients 500 --framing ws",
-    "idle --clients 500 --framing raw",
+    "idle --clients 1000 --framing ws",
+    "idle --clients 1000 --framing raw",
+    "idle --offline-nodes 100000",
+    "depth --depths 1000,10000 --users 1000,100000",
 ];
 /// The same at the size that the aims are stated for.
 const FULL: &[&str] = &[
     "online --clients 16",
     "online --clients 64",
     "online --clients 256",
+    "online --clients 16 --framing raw",
     "online --clients 64 --framing raw",
     "online --clients 256 --framing raw",
+    "online --clients 256 --protocol 1 --framing raw --in-flight 16",
     "online --clients 64 --rate 1000",
     "online --clients 64 --fanout 10",
-    "online --clients 1001 --posters 4 --fanout 1000",
+    "list --members 1000",
     "spool --messages 200000",
     "restart --messages 200000",
     "restart --messages 1000000 --sample 100",
     "idle --clients 2000 --framing ws",
     "idle --clients 2000 --framing raw",
+    "idle --offline-nodes 1000000",
+    "depth",
 ];
 
-/// A column: its title, and the figures in it.
-type Column = (&'static str, &'static [&'static str]);
+const EXAMPLES: &str = "\
+Examples:
+  mqtest bench all                                     some minutes, and 1 GB of disk
+  mqtest bench all --full --markdown > BENCHMARKS.md   the page in the repository
+  mqtest bench all --full --json --store /mnt/other    for a program, on another disk
 
-const ONLINE: &[Column] = &[
-    ("durable posts/s", &["posts_per_s"]),
-    ("÷ limit", &["ratio"]),
-    ("deliveries/s", &["deliveries_per_s"]),
-    ("post→ack p50 / p99 / max ms", &["ack_p50_ms", "ack_p99_ms", "ack_max_ms"]),
-    ("post→receive p50 / p99 / max ms", &["receive_p50_ms", "receive_p99_ms", "receive_max_ms"]),
-    ("server CPU s per 100k", &["cpu_s_per_100k"]),
-    ("RSS MiB", &["rss_mib"]),
-    ("load CPU cores", &["generator_cores"]),
-];
-const SPOOL: &[Column] = &[
-    ("ingest/s", &["ingest_per_s"]),
-    ("÷ limit", &["ingest_ratio"]),
-    ("drain/s", &["drain_per_s"]),
-    ("server CPU s per 100k in / out", &["ingest_cpu_s_per_100k", "drain_cpu_s_per_100k"]),
-    ("RSS MiB full / filed", &["rss_full_mib", "rss_filed_mib"]),
-    ("files", &["spool_files"]),
-    ("spool / store MiB on disk", &["spool_mib", "store_mib"]),
-];
-const RESTART: &[Column] = &[
-    ("waiting", &["messages"]),
-    ("listens after s", &["listens_s"]),
-    ("first delivery after s", &["first_delivery_s"]),
-    ("RSS MiB then", &["rss_restarted_mib"]),
-    ("taken afterwards", &["drained"]),
-    ("drain/s", &["drain_per_s"]),
-];
-const IDLE: &[Column] = &[
-    ("links", &["links"]),
-    ("RSS MiB before / after", &["rss_before_mib", "rss_after_mib"]),
-    ("KiB a link, all / second half", &["kib_per_link", "kib_per_further_link"]),
-    ("server CPU %", &["cpu_percent"]),
-];
-const TABLES: &[(&str, &[Column])] =
-    &[("online", ONLINE), ("spool", SPOOL), ("restart", RESTART), ("idle", IDLE)];
+A run that fails does not end the others.";
 
 /// A set of runs of all workloads, some minutes long
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct AllArgs {
-    /// Print tables in Markdown
+    /// Print the whole of a page in Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
     /// Print a JSON array
     #[arg(long)]
     pub(crate) json: bool,
-    /// Full size: many minutes, and some GB of disk
+    /// Full size: half an hour, and 5 GB of disk
     #[arg(long)]
     full: bool,
     /// The server's program [default: the mqserver beside this program]
@@ -125,74 +107,50 @@ impl AllArgs {
     }
 }
 
-/// Runs the set. `false` if a count did not match.
+/// Runs the set. `false` if a run failed, or a count did not match.
 pub(crate) async fn run(args: AllArgs) -> anyhow::Result<bool> {
-    let mut reports = Vec::new();
+    let machine = Machine::look(args.store.as_deref())?;
+    let date = today();
+    let mut outcomes = Vec::new();
     for words in args.lines() {
-        let command = super::report::command(["bench".to_owned()].into_iter().chain(words.clone()));
-        eprintln!("{command}");
-        let line = Line::try_parse_from(["bench".to_owned()].into_iter().chain(words))?;
-        let report = Box::pin(line.workload.measure(command.clone())).await;
-        let report = report.with_context(|| format!("in {command}"))?;
-        if !args.json && !args.markdown {
+        let outcome = run_line(words).await;
+        if !args.json
+            && !args.markdown
+            && let Some(report) = outcome.report()
+        {
             print!("{report}");
         }
-        reports.push(report);
+        outcomes.push(outcome);
     }
     if args.json {
-        println!("{}", serde_json::Value::from_iter(reports.iter().map(Report::json)));
+        println!("{}", serde_json::Value::from_iter(outcomes.iter().map(Outcome::json)));
     } else if args.markdown {
-        print!("{}", tables(&reports));
+        let command = report::command(std::env::args().skip(1));
+        print!("{}", page(&command, &date, &machine, &outcomes));
     }
-    Ok(reports.iter().all(Report::is_sound))
+    Ok(outcomes.iter().all(Outcome::is_sound))
 }
 
-/// A table for each workload.
-fn tables(reports: &[Report]) -> String {
-    let mut out = String::new();
-    for (workload, columns) in TABLES {
-        let rows: Vec<_> = reports.iter().filter(|r| r.workload() == *workload).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let titles = columns.iter().map(|(title, _)| (*title).to_owned());
-        out += &row(std::iter::once("command".to_owned()).chain(titles));
-        out += &row(std::iter::once("---").chain(columns.iter().map(|_| "---:")));
-        for report in rows {
-            let cells = columns.iter().map(|(_, keys)| cell(report, keys));
-            out += &row(std::iter::once(format!("`{}`", report.command)).chain(cells));
-        }
-        out.push('\n');
+/// Makes one run; how it fails is for the table to say, too.
+async fn run_line(words: Vec<String>) -> Outcome {
+    let workload = words.first().cloned().unwrap_or_default();
+    let words = || ["bench".to_owned()].into_iter().chain(words.iter().cloned());
+    let command = report::command(words());
+    eprintln!("{command}");
+    let result = match Line::try_parse_from(words()) {
+        Ok(line) => Box::pin(line.workload.measure(command.clone())).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = &result {
+        eprintln!("mqtest: in {command}: {error:#}");
     }
-    let limits: Vec<_> = reports.iter().filter_map(|r| r.get("limit_per_s")).collect();
-    let least = limits.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = limits.iter().copied().fold(0.0, f64::max);
-    out += &format!(
-        "Limit: 4 KB durable writes, one at a time, on the same disk just before each run: {} to {}/s.\n",
-        number(least),
-        number(most)
-    );
-    for report in reports {
-        for fault in report.faults() {
-            out += &format!("\n**Broken** in `{}`: {fault}\n", report.command);
-        }
-    }
-    out
+    Outcome::new(command, &workload, result)
 }
 
-fn row<T: AsRef<str>>(cells: impl IntoIterator<Item = T>) -> String {
-    let mut row = String::from("|");
-    for cell in cells {
-        row.push(' ');
-        row.push_str(cell.as_ref());
-        row.push_str(" |");
-    }
-    row + "\n"
-}
-
-fn cell(report: &Report, keys: &[&str]) -> String {
-    let text = |key: &&str| report.get(key).map_or_else(|| "–".to_owned(), number);
-    keys.iter().map(text).collect::<Vec<_>>().join(" / ")
+fn today() -> String {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let date = now::date(millis as u64);
+    date.split('T').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -215,17 +173,18 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_run_that_fails_has_an_outcome() {
+        let words = "limit --store /no/such/directory".split(' ').map(str::to_owned).collect();
+        let outcome = run_line(words).await;
+        assert!(!outcome.is_sound());
+        assert_eq!(outcome.json()["command"], "mqtest bench limit --store /no/such/directory");
+        assert!(outcome.json()["failed"].is_string());
+    }
+
     #[test]
-    fn a_table_shows_commands_and_figures() {
-        let mut report = Report::new("idle", "mqtest bench idle".into());
-        report.put("links", "", 2000.0, "");
-        report.put("kib_per_link", "", 12.34, "");
-        report.broken_if(2, "lost");
-        let table = tables(&[report]);
-        let mut lines = table.lines();
-        assert!(lines.next().unwrap().starts_with("| command | links | RSS"));
-        assert_eq!(lines.next().unwrap(), "| --- | ---: | ---: | ---: | ---: |");
-        assert_eq!(lines.next().unwrap(), "| `mqtest bench idle` | 2,000 | – / – | 12.3 / – | – |");
-        assert!(table.ends_with("**Broken** in `mqtest bench idle`: 2 lost\n"));
+    fn a_day_is_a_date_without_a_time() {
+        let today = today();
+        assert_eq!((today.len(), &today[4..5]), (10, "-"));
     }
 }

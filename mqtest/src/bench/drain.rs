@@ -3,9 +3,10 @@
 use super::client::Client;
 use super::fill::FillArgs;
 use super::gang::gang;
-use super::process::Process;
+use super::meter::Meter;
 use super::report::Report;
 use super::rig::Rig;
+use super::tally::Tally;
 use super::watch::stalled;
 use super::world::World;
 use std::rc::Rc;
@@ -22,14 +23,13 @@ pub(crate) async fn drain(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let wanted: u64 = (0..recipients).map(|recipient| args.waiting(recipient)).sum();
-    let cpu = (rig.process().cpu_seconds()?, Process::Own.cpu_seconds()?);
-    let start = world.clock.now();
+    let meter = Meter::start(rig.process(), world.clock)?;
     let draining = gang(recipients, AT_ONCE, |recipient| {
         let (log_in, world) = (rig.log_in(recipient), world.clone());
         let waiting = args.waiting(recipient);
         async move { Client::receiver(recipient, log_in.await?, world, waiting).live().await }
     });
-    let show = |tally: &super::tally::Tally| format!("{} of {wanted} messages", tally.received);
+    let show = |tally: &Tally| format!("{} of {wanted} messages", tally.received);
     tokio::select! {
         drained = draining => drop(drained?),
         () = stalled(world.clone(), "draining", show) => {
@@ -37,14 +37,13 @@ pub(crate) async fn drain(
         }
     }
     let tally = world.tally.borrow();
-    let seconds = tally.received_at.saturating_sub(start) as f64 / 1e9;
-    let (server, own) = (rig.process().cpu_seconds()? - cpu.0, Process::Own.cpu_seconds()? - cpu.1);
-    let rate = tally.received as f64 / seconds;
+    let spent = meter.read_until(tally.received_at)?;
+    let rate = tally.received as f64 / spent.seconds;
     report.put("drained", "messages taken, each acked", tally.received as f64, "");
     report.put("drain_per_s", "drained, logins included", rate, "/s");
-    let per = server * 1e5 / tally.received as f64;
+    let per = spent.server * 1e5 / tally.received as f64;
     report.put("drain_cpu_s_per_100k", "server CPU per 100k deliveries", per, "s");
-    report.put("drain_generator_cores", "CPU of the load itself", own / seconds, "cores");
+    spent.tell_own("drain_generator_cores", report);
     report.broken_if(wanted.saturating_sub(tally.received), "messages missing");
     report.broken_if(tally.received.saturating_sub(wanted), "messages too many");
     report.broken_if(tally.repeated, "messages repeated, or out of order");

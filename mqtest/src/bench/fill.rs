@@ -1,21 +1,16 @@
 //! Fills the queues of users that are offline: what `spool` and `restart` begin with.
 
-use super::client::Client;
 use super::common::Common;
-use super::gang::gang;
+use super::ingest::Ingest;
 use super::people;
-use super::poster::{Aim, Pace, Poster};
-use super::process::Process;
 use super::report::{Report, number};
 use super::rig::Rig;
 use super::stamp;
 use super::template::Template;
-use super::watch::stalled;
 use super::world::World;
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use clap::Args;
 use clap::value_parser as range;
-use std::cell::Cell;
 use std::rc::Rc;
 
 /// Links that log in at a time.
@@ -64,62 +59,33 @@ pub(crate) async fn fill(
 ) -> anyhow::Result<Rc<World>> {
     ensure!(args.users() < 10_000_000, "that many users have no names");
     people::register(rig.addr(), args.users()).await?;
-    let log_in = |poster| rig.log_in(args.recipients + poster);
-    let sessions = gang(args.clients, LOGINS, log_in).await?;
-
     let world = World::new(args.recipients, args.clients)?;
-    let template = Rc::new(Template::new(1, args.size as usize)?);
-    let next = Rc::new(Cell::new(0));
-    let clients = (args.recipients..).zip(sessions).zip(0..).map(|((number, session), nth)| {
-        let (users, most) = (args.recipients, args.messages);
-        let aim = Aim::Spread { users, next: next.clone(), most };
-        let in_flight = args.in_flight as usize;
-        let poster = Poster::new(nth, template.clone(), 1, in_flight, Pace::Closed, aim);
-        Client::poster(number, session, world.clone(), Some(poster))
-    });
-    let mut clients = Vec::from_iter(clients).into_iter();
-
-    let cpu = (rig.process().cpu_seconds()?, Process::Own.cpu_seconds()?);
-    world.tally.borrow_mut().measure(true);
-    let start = world.clock.now();
-    let posting = gang(args.clients, args.clients as usize, |_| {
-        let client = clients.next();
-        async move {
-            match client {
-                Some(client) => client.live().await,
-                None => Ok(()),
-            }
-        }
-    });
-    let messages = args.messages;
-    let show = |tally: &super::tally::Tally| format!("{} of {messages} messages", tally.acked);
-    tokio::select! {
-        posted = posting => posted?,
-        () = stalled(world.clone(), "posting", show) => {
-            bail!("the server acks no more, after {} posts", world.tally.borrow().acked)
-        }
+    let ingest = Ingest {
+        posters: args.recipients..args.users(),
+        in_flight: args.in_flight,
+        recipients: 0..args.recipients,
+        template: Rc::new(Template::new(1, args.size as usize)?),
+        next: Rc::default(),
     };
+    world.tally.borrow_mut().measure(true);
+    let spent = ingest.post(rig, &world, args.messages).await?;
     let mut tally = world.tally.borrow_mut();
     tally.measure(false);
-    let seconds = (tally.acked_at.saturating_sub(start)) as f64 / 1e9;
-    let (server, own) = (rig.process().cpu_seconds()? - cpu.0, Process::Own.cpu_seconds()? - cpu.1);
-    let rate = tally.acked as f64 / seconds;
+    let rate = tally.acked as f64 / spent.seconds;
     report.put("messages", "messages posted", tally.acked as f64, "");
     report.put("ingest_per_s", "durable posts, all recipients offline", rate, "/s");
     rig.limit.tell(report);
     report.put("ingest_ratio", "posts ÷ limit", rate / rig.limit.writes_per_s, "×");
     report.put_latency("ack", "post to ack", &tally.to_ack);
-    let per = server * 1e5 / tally.acked as f64;
+    let per = spent.server * 1e5 / tally.acked as f64;
     report.put("ingest_cpu_s_per_100k", "server CPU per 100k posts", per, "s");
-    report.put("ingest_generator_cores", "CPU of the load itself", own / seconds, "cores");
+    spent.tell_own("ingest_generator_cores", report);
     let full = rig.process().rss_kib()? / 1024.0;
     report.put("rss_full_mib", "server memory (RSS) when full", full, "MiB");
-    report.broken_if(tally.refused, "posts refused");
-    if let Some(refusal) = &tally.refusal {
-        report.broken(format!("the first refusal says: {refusal}"));
-    }
-    if tally.acked + tally.refused != u64::from(messages) {
-        report.broken(format!("{} acks for {} posts", tally.acked, number(messages.into())));
+    tally.tell_refusals(report);
+    if tally.acked + tally.refused != u64::from(args.messages) {
+        let messages = number(args.messages.into());
+        report.broken(format!("{} acks for {messages} posts", tally.acked));
     }
     drop(tally);
     Ok(world)

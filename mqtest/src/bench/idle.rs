@@ -3,6 +3,7 @@
 use super::common::Common;
 use super::fill::LOGINS;
 use super::gang::gang;
+use super::offline;
 use super::people;
 use super::report::{Report, percent};
 use super::rig::Rig;
@@ -13,8 +14,18 @@ use tokio::time::{Instant, sleep};
 /// How long the server is left alone before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 
+const EXAMPLES: &str = "\
+Examples:
+  mqtest bench idle                          2,000 WebSockets that are logged in
+  mqtest bench idle --clients 100 --framing raw
+  mqtest bench idle --offline-nodes 1000000  no links, but many users that are offline
+
+With --offline-nodes the directory is written before the server starts, and its memory is compared
+with that of a server with 1,000 users.";
+
 /// Links that are logged in and do nothing: the server's memory for each
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct IdleArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -24,9 +35,15 @@ pub(crate) struct IdleArgs {
     /// How long they do nothing, while the server's CPU is watched
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = super::report::seconds)]
     seconds: f64,
+    /// Instead of links, so many users that are offline, with a node each and nothing waiting
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000_000), conflicts_with_all = ["clients", "seconds"])]
+    offline_nodes: u32,
 }
 
 pub(crate) async fn measure(args: IdleArgs, command: String) -> anyhow::Result<Report> {
+    if args.offline_nodes > 0 {
+        return offline::measure(&args.common, args.offline_nodes, command).await;
+    }
     let mut rig = Rig::start(&args.common, args.clients).await?;
     let outcome = measure_at(&rig, &args, command).await;
     rig.explain(outcome)

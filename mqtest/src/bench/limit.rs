@@ -32,8 +32,15 @@ const KINDS: [(u64, &str); 8] = [
     (0x6969, "nfs"),
 ];
 
+const EXAMPLES: &str = "\
+Examples:
+  mqtest bench limit                       of the disk with temporary files
+  mqtest bench limit --store /mnt/other    of another disk
+  mqtest bench limit --seconds 10 --json";
+
 /// The raw limit of the disk: 4 KB writes, each durable, one at a time
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct LimitArgs {
     /// How long it writes
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = super::report::seconds)]
@@ -123,7 +130,8 @@ impl Limit {
 
     /// Puts it into a report.
     pub(crate) fn tell(&self, report: &mut Report) {
-        report.put("limit_per_s", "raw limit of the disk", self.writes_per_s, "writes/s");
+        let label = format!("raw limit of the disk ({})", self.file_system);
+        report.put("limit_per_s", &label, self.writes_per_s, "writes/s");
         // A disk that is disturbed now and then has the same median; one in another mode has not.
         let median = self.times.value_at_quantile(0.5) as f64 / 1000.0;
         report.put("limit_p50_ms", "a write at that limit, p50", median, "ms");
@@ -136,13 +144,12 @@ impl Limit {
                  messages are; choose a disk with --store",
                 self.file_system
             ));
-        } else {
-            report.note(&format!("the store is on {}", self.file_system));
         }
     }
 }
 
-fn file_system(dir: &Path) -> anyhow::Result<String> {
+/// The kind of file system of a directory.
+pub(crate) fn file_system(dir: &Path) -> anyhow::Result<String> {
     let found = rustix::fs::statfs(dir).context("cannot ask for the file system")?;
     let magic = found.f_type as u64;
     let known = KINDS.iter().find(|(known, _)| *known == magic);

@@ -1,46 +1,43 @@
 //! Users that are all online post to each other, as fast as acks come or at a fixed rate.
-//!
-//! Version 1 has one delivery in flight a node, and posters wait for acks only: so posts may run
-//! ahead of deliveries. What is still on its way when the measurement ends is waited for, since only
-//! then it is known that nothing is missing.
 
-use super::client::Client;
 use super::common::Common;
+use super::crowd::Crowd;
 use super::dial::Session;
 use super::fill::LOGINS;
 use super::gang::gang;
 use super::pace::pace;
 use super::people;
 use super::poster::{Aim, Pace, Poster};
-use super::process::Process;
-use super::progress::Progress;
 use super::report::Report;
 use super::rig::Rig;
 use super::stamp;
 use super::template::Template;
-use super::watch::stalled;
 use super::world::World;
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use clap::Args;
 use clap::value_parser as range;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
-/// What is not counted, at the beginning.
-const WARM_UP: Duration = Duration::from_secs(1);
-/// How often it is looked whether all has arrived.
-const LOOK: Duration = Duration::from_millis(5);
+const EXAMPLES: &str = "\
+Examples:
+  mqtest bench online                              64 clients, 16 posts of 1 KB in flight each
+  mqtest bench online --clients 256 --framing raw  more clients, the original's framing
+  mqtest bench online --rate 1000                  the latency of an unhurried server
+  mqtest bench online --fanout 10                  ten recipients a post
+  mqtest bench online --protocol 1 --in-flight 16  one delivery in flight, as the original has it
+
+A post is in flight until it is acked to its poster; whether it was delivered by then does not
+matter to the poster. Deliveries are acked as they come. A server that delivers more slowly than it
+acks falls behind, and the report says so; with --behind the posters wait for it.";
+
 /// Posts of a client that may wait for their acks when the rate is fixed: a server that is too slow
 /// shows in the latency, and not in a pause of the load.
 const OPEN_IN_FLIGHT: usize = 1 << 16;
 
 /// Users that are all online post to each other
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct OnlineArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -56,8 +53,8 @@ pub(crate) struct OnlineArgs {
     /// Posts of a client that wait for their ack
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = range!(u32).range(1..=10_000), conflicts_with = "rate")]
     in_flight: u32,
-    /// Post nothing while so many deliveries for each client are on their way: with it the load is
-    /// no faster than what version 1 delivers, one after the other
+    /// Post nothing while so many deliveries for each client are on their way: with it posters are
+    /// no faster than what the server delivers [default: they wait for acks only]
     #[arg(long, value_name = "N", value_parser = range!(u32).range(1..), conflicts_with = "rate")]
     behind: Option<u32>,
     /// Post so much a second, all together, whether acks come or not
@@ -70,7 +67,7 @@ pub(crate) struct OnlineArgs {
     #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = super::report::seconds)]
     seconds: f64,
     /// How long to wait in the end for what is on its way
-    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = super::report::seconds)]
+    #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = super::report::seconds)]
     drain: f64,
 }
 
@@ -102,29 +99,17 @@ async fn measure_at(rig: &Rig, args: &OnlineArgs, command: String) -> anyhow::Re
     if let Some(behind) = args.behind {
         world.behind.set(u64::from(behind) * u64::from(args.clients));
     }
-    let mut tasks = start(args, sessions, &world)?;
-    {
-        let _progress = Progress::new("measuring");
-        undisturbed(&mut tasks, WARM_UP).await?;
-        world.tally.borrow_mut().measure(true);
-        let before = Moment::now(rig, &world)?;
-        undisturbed(&mut tasks, Duration::from_secs_f64(args.seconds)).await?;
-        world.tally.borrow_mut().measure(false);
-        tell(rig, &world, &before, &Moment::now(rig, &world)?, &mut report)?;
-    }
-    finish(args, &world, &mut tasks, &mut report).await?;
+    let mut crowd = start(args, sessions, &world)?;
+    crowd.measure(rig, args.seconds, &mut report).await?;
+    crowd.finish(args.drain, &mut report).await?;
     rig.tell_limit_again(&mut report)?;
     Ok(report)
 }
 
 /// Lets the clients loose.
-fn start(
-    args: &OnlineArgs,
-    sessions: Vec<Session>,
-    world: &Rc<World>,
-) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+fn start(args: &OnlineArgs, sessions: Vec<Session>, world: &Rc<World>) -> anyhow::Result<Crowd> {
     let template = Rc::new(Template::new(args.fanout as usize, args.size as usize)?);
-    let mut tasks = JoinSet::new();
+    let mut crowd = Crowd::new(world.clone(), args.fanout);
     let mut paced = Vec::new();
     for (number, session) in (0..).zip(sessions) {
         let poster = (number < args.posters()).then(|| {
@@ -136,143 +121,13 @@ fn start(
                     (OPEN_IN_FLIGHT, Pace::Open(due))
                 }
             };
-            // The same posts in every run.
-            let random = Box::new(StdRng::seed_from_u64(number.into()));
-            let aim = Aim::Others { me: number, users: args.clients, random };
+            let aim = Aim::others(number, args.clients);
             Poster::new(number, template.clone(), args.fanout, in_flight, pace, aim)
         });
-        tasks.spawn_local(Client::poster(number, session, world.clone(), poster).live());
+        crowd.join(number, session, poster);
     }
     if let Some(rate) = args.rate {
-        pace(world.clock, rate, paced)?;
+        crowd.beside(pace(world.clone(), rate, paced));
     }
-    Ok(tasks)
-}
-
-/// Waits; no client ends by itself.
-async fn undisturbed(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    long: Duration,
-) -> anyhow::Result<()> {
-    tokio::select! {
-        ended = tasks.join_next() => {
-            ended.context("there are no clients")?.context("a client broke down")??;
-            bail!("a client has left")
-        }
-        () = sleep(long) => Ok(()),
-    }
-}
-
-/// The state of things at one time.
-struct Moment {
-    at: u64,
-    acked: u64,
-    received: u64,
-    server: f64,
-    own: f64,
-}
-
-impl Moment {
-    fn now(rig: &Rig, world: &World) -> anyhow::Result<Self> {
-        let tally = world.tally.borrow();
-        Ok(Self {
-            at: world.clock.now(),
-            acked: tally.acked,
-            received: tally.received,
-            server: rig.process().cpu_seconds()?,
-            own: Process::Own.cpu_seconds()?,
-        })
-    }
-}
-
-fn tell(
-    rig: &Rig,
-    world: &World,
-    before: &Moment,
-    after: &Moment,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let seconds = (after.at - before.at) as f64 / 1e9;
-    let posts = (after.acked - before.acked) as f64;
-    let deliveries = (after.received - before.received) as f64;
-    let server = after.server - before.server;
-    let tally = world.tally.borrow();
-    report.put("posts_per_s", "durable posts", posts / seconds, "/s");
-    report.put("deliveries_per_s", "deliveries", deliveries / seconds, "/s");
-    rig.limit.tell(report);
-    report.put("ratio", "posts ÷ limit", posts / seconds / rig.limit.writes_per_s, "×");
-    report.put_latency("ack", "post to ack", &tally.to_ack);
-    report.put_latency("receive", "post to receive", &tally.to_receive);
-    report.put("cpu_s_per_100k", "server CPU per 100k posts", server * 1e5 / posts, "s");
-    report.put("server_cores", "server CPU", server / seconds, "cores");
-    let own = (after.own - before.own) / seconds;
-    report.put("generator_cores", "CPU of the load itself", own, "cores");
-    if own > 0.9 {
-        report.note("the load kept a core busy and may have been the limit");
-    }
-    report.put("rss_mib", "server memory (RSS)", rig.process().rss_kib()? / 1024.0, "MiB");
-    Ok(())
-}
-
-/// Stops posting, waits for what is on its way, and compares the counts.
-async fn finish(
-    args: &OnlineArgs,
-    world: &Rc<World>,
-    tasks: &mut JoinSet<anyhow::Result<()>>,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    world.posting.set(false);
-    let on_its_way = {
-        let tally = world.tally.borrow();
-        tally.sent * u64::from(args.fanout) - tally.received
-    };
-    report.put("behind", "on the way when the load ended", on_its_way as f64, "deliveries");
-    let start = world.clock.now();
-    let long = Duration::from_secs_f64(args.drain);
-    let all_arrived = async {
-        loop {
-            let complete = {
-                let tally = world.tally.borrow();
-                tally.acked + tally.refused == tally.sent
-                    && tally.received >= tally.acked * u64::from(args.fanout)
-            };
-            if complete {
-                return;
-            }
-            sleep(LOOK).await;
-        }
-    };
-    let show = |tally: &super::tally::Tally| {
-        format!("{} of {}", tally.received, tally.acked * u64::from(args.fanout))
-    };
-    let arrived = async {
-        tokio::select! {
-            () = all_arrived => Ok(true),
-            () = stalled(world.clone(), "waiting for what is on its way", show) => Ok(false),
-            failed = undisturbed(tasks, Duration::MAX) => failed.map(|()| false),
-        }
-    };
-    let arrived = timeout(long, arrived).await;
-    report.put("drain_s", "until all had arrived", (world.clock.now() - start) as f64 / 1e9, "s");
-    let tally = world.tally.borrow();
-    let expected = tally.acked * u64::from(args.fanout);
-    match arrived {
-        Ok(outcome) => {
-            outcome?;
-            report.broken_if(tally.sent - tally.acked - tally.refused, "posts never acked");
-            report.broken_if(expected.saturating_sub(tally.received), "deliveries missing");
-        }
-        Err(_) => report.note(&format!(
-            "{} deliveries were still coming {} s later, and were not waited for",
-            expected.saturating_sub(tally.received),
-            args.drain
-        )),
-    }
-    report.broken_if(tally.received.saturating_sub(expected), "deliveries too many");
-    report.broken_if(tally.repeated, "deliveries repeated, or out of order");
-    report.broken_if(tally.refused, "posts refused");
-    if let Some(refusal) = &tally.refusal {
-        report.broken(format!("the first refusal says: {refusal}"));
-    }
-    Ok(())
+    Ok(crowd)
 }

@@ -4,6 +4,7 @@ use super::common::Framing;
 use super::dial;
 use super::gang::gang;
 use super::progress::Progress;
+use super::wire::Wire;
 use anyhow::{Context, bail};
 use mqlib::request;
 use serde::Serialize;
@@ -47,9 +48,9 @@ pub(crate) async fn register(addr: SocketAddr, count: u32) -> anyhow::Result<()>
         let (progress, done) = (progress.clone(), done.clone());
         async move {
             let first = batch * BATCH;
-            let mut link = dial::connect(addr, Framing::Raw).await?;
+            let mut wire = dial::connect(addr, Framing::Raw).await?;
             for number in first..count.min(first + BATCH) {
-                register_one(&mut link, number)
+                register_one(&mut wire, number)
                     .await
                     .with_context(|| format!("cannot register user {number}"))?;
                 done.set(done.get() + 1);
@@ -62,7 +63,7 @@ pub(crate) async fn register(addr: SocketAddr, count: u32) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn register_one(link: &mut dial::Wire, number: u32) -> anyhow::Result<()> {
+async fn register_one(wire: &mut Wire, number: u32) -> anyhow::Result<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Register<'a> {
@@ -74,8 +75,8 @@ async fn register_one(link: &mut dial::Wire, number: u32) -> anyhow::Result<()> 
     let (user, node) = (user(number), node(number));
     let header = Register { op: "register", user_id: &user, new_node: &node, aliases: "" };
     let request = request::encode(&header, None, &[]).context("too long a name")?;
-    link.send(request).await?;
-    let reply = dial::reply(link).await?;
+    wire.send(&request).await?;
+    let reply = dial::reply(wire).await?;
     match (reply.op.as_str(), reply.error) {
         ("registered", None) => Ok(()),
         (op, error) => bail!("the server says {op} {}", error.or(reply.info).unwrap_or_default()),

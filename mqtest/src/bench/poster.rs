@@ -1,15 +1,17 @@
 //! The posting side of a client: what it posts next, to whom, and what it waits for.
 
+use super::outbox::Outbox;
 use super::stamp::Stamp;
+use super::tally::Tally;
 use super::template::Template;
 use super::world::World;
 use anyhow::Context;
-use bytes::Bytes;
-use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::cell::Cell;
+use std::ops::Range;
 use std::rc::Rc;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// When a poster posts.
@@ -26,9 +28,18 @@ pub(crate) enum Pace {
 pub(crate) enum Aim {
     /// Neighbours in a ring of `users`, beginning anywhere, the poster itself left out.
     Others { me: u32, users: u32, random: Box<StdRng> },
-    /// One of the users below `users` after the other. The posters take turns by `next`, until
-    /// there have been `most` posts.
-    Spread { users: u32, next: Rc<Cell<u32>>, most: u32 },
+    /// One of the users after the other. The posters take turns by `next`, until there have been
+    /// `most` posts.
+    Spread { users: Range<u32>, next: Rc<Cell<u32>>, most: u32 },
+    /// Whom the template says.
+    Fixed,
+}
+
+impl Aim {
+    /// Anybody else among `users`, the same ones in every run.
+    pub(crate) fn others(me: u32, users: u32) -> Self {
+        Self::Others { me, users, random: Box::new(StdRng::seed_from_u64(me.into())) }
+    }
 }
 
 /// A poster.
@@ -48,7 +59,7 @@ pub(crate) struct Poster {
 
 impl Poster {
     /// A poster with this number among the posters, and at most `in_flight` posts unacked, of which
-    /// each goes to `fanout` users.
+    /// each reaches `fanout` users.
     pub(crate) fn new(
         number: u32,
         template: Rc<Template>,
@@ -81,56 +92,55 @@ impl Poster {
         over && self.waiting() == 0
     }
 
-    /// The next post, if it is time for one; otherwise the task is woken when it is.
-    pub(crate) fn poll_post(&mut self, cx: &mut task::Context<'_>, world: &World) -> Option<Bytes> {
-        if !world.posting.get() || self.waiting() >= self.in_flight {
-            return None;
-        }
-        {
-            // A client that waits here is woken when something reaches it: some are, while there is
-            // anything on its way.
-            let tally = world.tally.borrow();
-            if (tally.sent * u64::from(self.fanout)).saturating_sub(tally.received)
-                >= world.behind.get()
-            {
-                return None;
-            }
+    /// Posts, if it is time for it; otherwise the task is woken when it is.
+    pub(crate) fn poll_post(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        world: &World,
+        tally: &mut Tally,
+        now: u64,
+        outbox: &mut Outbox,
+    ) -> Poll<()> {
+        let stop = !world.posting.get() || self.waiting() >= self.in_flight;
+        // A client that waits here is woken when something reaches it: some are, while there is
+        // anything on its way.
+        let on_its_way = (tally.sent * u64::from(self.fanout)).saturating_sub(tally.received);
+        if stop || on_its_way >= world.behind.get() {
+            return Poll::Pending;
         }
         let number = match &self.aim {
-            Aim::Spread { next, most, .. } => {
-                let number = next.get();
-                if number >= *most {
-                    return None;
-                }
-                next.set(number + 1);
-                number
-            }
-            Aim::Others { .. } => self.posts,
+            Aim::Spread { next, most, .. } if next.get() >= *most => return Poll::Pending,
+            Aim::Spread { next, .. } => next.replace(next.get() + 1),
+            Aim::Others { .. } | Aim::Fixed => self.posts,
         };
-        let sent = match &mut self.pace {
-            Pace::Closed => world.clock.now(),
-            Pace::Open(times) => match times.poll_recv(cx) {
-                Poll::Ready(Some(time)) => time,
-                Poll::Ready(None) | Poll::Pending => return None,
+        let due = match &mut self.pace {
+            Pace::Closed => None,
+            Pace::Open(times) => match ready!(times.poll_recv(cx)) {
+                Some(due) => Some(due),
+                None => return Poll::Pending,
             },
         };
+        let sent = due.unwrap_or(now);
         self.posts += 1;
-        world.tally.borrow_mut().sent += 1;
+        tally.posted(due.map(|due| now.saturating_sub(due)));
         let slot = self.take_slot(sent);
         let stamp = Stamp { sent, poster: self.number, number };
-        let (first, step) = match &mut self.aim {
+        let out = outbox.put(self.template.len());
+        match &mut self.aim {
             // Neighbours from a random place on are distinct, and cost one random number.
             Aim::Others { me, users, random } => {
-                (random.random_range(0..*users - 1), Some((*me, *users)))
+                let (me, others) = (*me, *users - 1);
+                let first = random.random_range(0..others);
+                let to = (0..self.fanout).map(|nth| other((first + nth) % others, me));
+                self.template.write(out, slot, stamp, to);
             }
-            Aim::Spread { users, .. } => (number % *users, None),
-        };
-        let fanout = self.fanout;
-        let users = (0..fanout).map(move |nth| match step {
-            Some((me, users)) => other((first + nth) % (users - 1), me),
-            None => first,
-        });
-        Some(self.template.fill(slot, stamp, users))
+            Aim::Spread { users, .. } => {
+                let to = users.start + number % (users.end - users.start);
+                self.template.write(out, slot, stamp, [to]);
+            }
+            Aim::Fixed => self.template.write(out, slot, stamp, []),
+        }
+        Poll::Ready(())
     }
 
     fn take_slot(&mut self, sent: u64) -> u32 {
@@ -165,11 +175,13 @@ fn other(nth: u32, me: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::common::Framing;
+    use super::super::people::user;
     use super::super::seen::{self, Seen};
     use super::*;
+    use bytes::Bytes;
     use mqlib::reply::{self, AckError};
     use mqlib::request::{Incoming, Request};
-    use rand::SeedableRng;
     use std::collections::HashSet;
     use std::task::Waker;
 
@@ -178,12 +190,17 @@ mod tests {
         Poster::new(0, template, fanout, in_flight, pace, aim)
     }
 
-    fn others(me: u32, users: u32) -> Aim {
-        Aim::Others { me, users, random: Box::new(StdRng::seed_from_u64(1)) }
-    }
-
     fn post(poster: &mut Poster, world: &World) -> Option<(String, Vec<String>)> {
-        let post = poster.poll_post(&mut task::Context::from_waker(Waker::noop()), world)?;
+        let mut cx = task::Context::from_waker(Waker::noop());
+        let (mut tally, mut outbox) = (world.tally.borrow_mut(), Outbox::new(Framing::Raw));
+        if poster.poll_post(&mut cx, world, &mut tally, 0, &mut outbox).is_pending() {
+            assert!(outbox.is_empty());
+            return None;
+        }
+        // Behind the head of an empty frame is the post.
+        let frame = outbox.put(0);
+        let post = Bytes::from(frame.split_off(frame.len() - 2 - poster.template.len()));
+        let post = post.slice(..poster.template.len());
         let Ok(Request::Post { id, to, .. }) = Incoming::parse(&post).unwrap().request else {
             panic!("no post");
         };
@@ -200,7 +217,7 @@ mod tests {
     #[test]
     fn a_closed_loop_waits_for_its_acks() {
         let world = World::new(2, 1).unwrap();
-        let mut poster = poster(1, 2, Pace::Closed, others(0, 2));
+        let mut poster = poster(1, 2, Pace::Closed, Aim::others(0, 2));
         let (first, _) = post(&mut poster, &world).unwrap();
         let (second, _) = post(&mut poster, &world).unwrap();
         assert_eq!(post(&mut poster, &world), None);
@@ -219,7 +236,7 @@ mod tests {
     fn nobody_posts_while_too_much_is_on_its_way() {
         let world = World::new(4, 1).unwrap();
         world.behind.set(5);
-        let mut poster = poster(3, 100, Pace::Closed, others(0, 4));
+        let mut poster = poster(3, 100, Pace::Closed, Aim::others(0, 4));
         assert!(post(&mut poster, &world).is_some());
         assert!(post(&mut poster, &world).is_some());
         assert_eq!(post(&mut poster, &world), None);
@@ -234,14 +251,14 @@ mod tests {
     fn recipients_are_distinct_others_and_all_have_their_turn() {
         let world = World::new(5, 1).unwrap();
         for fanout in [1, 3, 4] {
-            let mut poster = poster(fanout, 1000, Pace::Closed, others(2, 5));
+            let mut poster = poster(fanout, 1000, Pace::Closed, Aim::others(2, 5));
             let mut all = HashSet::new();
             for _ in 0..200 {
                 let (_, to) = post(&mut poster, &world).unwrap();
                 assert_eq!(HashSet::<&String>::from_iter(&to).len(), fanout as usize);
                 all.extend(to);
             }
-            assert_eq!(all, [0, 1, 3, 4].map(super::super::people::user).into());
+            assert_eq!(all, [0, 1, 3, 4].map(user).into());
         }
     }
 
@@ -249,7 +266,7 @@ mod tests {
     fn posters_that_take_turns_spread_a_number_of_posts() {
         let world = World::new(3, 2).unwrap();
         let next = Rc::new(Cell::new(0));
-        let aim = || Aim::Spread { users: 3, next: next.clone(), most: 7 };
+        let aim = || Aim::Spread { users: 10..13, next: next.clone(), most: 7 };
         let mut posters = [0, 1].map(|_| poster(1, 100, Pace::Closed, aim()));
         let mut to = Vec::new();
         let mut ids = Vec::new();
@@ -258,7 +275,7 @@ mod tests {
             to.extend(names);
             ids.push((turn % 2, id));
         }
-        assert_eq!(to, [0, 1, 2, 0, 1, 2, 0].map(super::super::people::user));
+        assert_eq!(to, [10, 11, 12, 10, 11, 12, 10].map(user));
         for (who, id) in ids {
             assert_eq!(post(&mut posters[who], &world), None);
             assert!(!posters[who].is_done());
@@ -271,7 +288,7 @@ mod tests {
     fn an_open_loop_posts_when_it_is_told() {
         let world = World::new(2, 1).unwrap();
         let (tx, rx) = tokio::sync::mpsc::unbounded_channel();
-        let mut poster = poster(1, 10, Pace::Open(rx), others(0, 2));
+        let mut poster = poster(1, 10, Pace::Open(rx), Aim::others(0, 2));
         assert_eq!(post(&mut poster, &world), None);
         tx.send(123).unwrap();
         let (id, _) = post(&mut poster, &world).unwrap();

@@ -1,5 +1,6 @@
 //! The figures of a run: aligned lines for people, or JSON.
 
+use super::rows::Rows;
 use hdrhistogram::Histogram;
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub(crate) struct Report {
     /// The command that makes this run.
     pub(crate) command: String,
     figures: Vec<Figure>,
+    rows: Vec<Rows>,
     notes: Vec<String>,
     broken: Vec<String>,
 }
@@ -26,7 +28,8 @@ pub(crate) struct Report {
 impl Report {
     /// A report without figures.
     pub(crate) fn new(workload: &'static str, command: String) -> Self {
-        Self { workload, command, figures: Vec::new(), notes: Vec::new(), broken: Vec::new() }
+        let (figures, rows) = (Vec::new(), Vec::new());
+        Self { workload, command, figures, rows, notes: Vec::new(), broken: Vec::new() }
     }
 
     /// Which workload it is about.
@@ -51,9 +54,34 @@ impl Report {
         }
     }
 
-    /// Says something that is no figure.
+    /// Adds a table.
+    pub(crate) fn put_rows(&mut self, rows: Rows) {
+        self.rows.push(rows);
+    }
+
+    /// The tables.
+    pub(crate) fn rows(&self) -> &[Rows] {
+        &self.rows
+    }
+
+    /// Adds what another report says, but for its figures; `when` says in which part of the run.
+    pub(crate) fn take_in(&mut self, part: &Self, when: &str) {
+        let news = part.notes.iter().filter(|note| !self.notes.contains(note));
+        let news = Vec::from_iter(news.map(|note| format!("{when}: {note}")));
+        self.notes.extend(news);
+        self.broken.extend(part.broken.iter().map(|broken| format!("{when}: {broken}")));
+    }
+
+    /// Says something that is no figure, once.
     pub(crate) fn note(&mut self, text: &str) {
-        self.notes.push(text.to_owned());
+        if !self.notes.iter().any(|note| note == text) {
+            self.notes.push(text.to_owned());
+        }
+    }
+
+    /// What was said that is no figure.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Says that a promise was broken.
@@ -93,6 +121,9 @@ impl Report {
             let value = serde_json::Number::from_f64(figure.value);
             object.insert(figure.key.clone(), value.map_or(serde_json::Value::Null, Into::into));
         }
+        for rows in &self.rows {
+            object.insert(rows.key.into(), rows.json());
+        }
         object.insert("notes".into(), self.notes.clone().into());
         object.insert("broken".into(), self.broken.clone().into());
         object.into()
@@ -105,6 +136,9 @@ impl fmt::Display for Report {
         let width = self.figures.iter().map(|figure| figure.label.len()).max().unwrap_or(0);
         for Figure { label, value, unit, .. } in &self.figures {
             writeln!(f, "  {label:width$}  {:>12} {unit}", number(*value))?;
+        }
+        for rows in &self.rows {
+            write!(f, "\n{rows}")?;
         }
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;
@@ -223,6 +257,21 @@ mod tests {
         assert!(!report.is_sound());
         let json = r#"{"a":1.5,"b":null,"broken":["3 lost"],"command":"c","notes":["n"],"workload":"test"}"#;
         assert_eq!(report.json(), serde_json::from_str::<serde_json::Value>(json).unwrap());
+    }
+
+    #[test]
+    fn a_part_adds_what_it_says_and_what_broke_in_it() {
+        let mut part = Report::new("part", String::new());
+        part.put("figure", "", 1.0, "");
+        part.note("n");
+        part.broken_if(3, "lost");
+        let mut report = Report::new("test", "c".into());
+        part.note("known");
+        report.note("known");
+        report.take_in(&part, "later");
+        assert_eq!(report.notes(), ["known", "later: n"]);
+        assert_eq!(report.faults(), ["later: 3 lost"]);
+        assert_eq!(report.get("figure"), None);
     }
 
     #[test]

@@ -12,11 +12,16 @@ use tokio::time::timeout;
 
 /// How long the first delivery may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the server may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
+
+const EXAMPLES: &str = "\
+Examples:
+  mqtest bench restart                                  200,000 messages, all of them taken
+  mqtest bench restart --messages 1000000 --sample 100  a million, for 100 of 1,000 users
+  mqtest bench restart --settled                        all are files when the server is killed";
 
 /// kill -9 with full queues: how soon it delivers again, and whether all is there
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct RestartArgs {
     #[command(flatten)]
     pub(crate) fill: FillArgs,
@@ -47,13 +52,12 @@ async fn measure_at(rig: &mut Rig, args: &RestartArgs, command: String) -> anyho
     let login = Instant::now();
     let mut session = rig.log_in(0).await?;
     report.put("login_s", "first login, its name hashed anew", seconds(login), "s");
-    let message = timeout(PATIENCE, session.link.message()).await;
-    let message = message.context("nothing is delivered after the restart")?;
-    let message = message.context("the server has closed the link")??;
+    let message = timeout(PATIENCE, session.wire.message()).await;
+    let message = message.context("nothing is delivered after the restart")??;
     report.put("first_delivery_s", "from the start until the first delivery", seconds(start), "s");
     let Seen::Delivered(..) = seen::look(&message)? else { bail!("the first delivery is none") };
     // It is not acked, so it comes again with the rest.
-    session.link.close(None, GOODBYE).await;
+    session.wire.close().await;
     let rss = rig.process().rss_kib()? / 1024.0;
     report.put("rss_restarted_mib", "server memory (RSS) after that", rss, "MiB");
 

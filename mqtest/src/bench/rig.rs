@@ -1,6 +1,7 @@
 //! What a run stands on: a directory on the disk in question, that disk's limit, and a server.
 
-use super::common::Common;
+use super::common::{Common, Framing, Protocol};
+use super::dial::{Dial, Session};
 use super::limit::{self, Limit};
 use super::process::Process;
 use super::report::Report;
@@ -8,6 +9,7 @@ use crate::spawn::{Options, Server};
 use anyhow::{Context, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -33,23 +35,36 @@ pub(crate) struct Rig {
     // Before the directory, which must not vanish below it.
     pub(crate) server: Server,
     pub(crate) limit: Limit,
-    common: Common,
+    /// How long the server took until it listened.
+    pub(crate) listens: Duration,
+    framing: Framing,
+    protocol: Protocol,
     dir: TempDir,
 }
 
 impl Rig {
     /// Measures the disk, and starts a server that takes `links` links.
     pub(crate) async fn start(common: &Common, links: u32) -> anyhow::Result<Self> {
+        Self::start_on(common, links, |_| Ok(())).await
+    }
+
+    /// The same, on a store that `prepare` has made.
+    pub(crate) async fn start_on(
+        common: &Common,
+        links: u32,
+        prepare: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let (framing, protocol) = (common.framing, common.protocol()?);
         allow_files(u64::from(links) + SPARE)?;
         let dir = limit::scratch(common.store.as_deref())?;
+        let store = dir.path().join("mqstore");
+        prepare(&store)?;
         let limit = Limit::measure(dir.path(), LIMIT)?;
-        let options = Options {
-            bin: common.server_bin.clone(),
-            store: Some(dir.path().join("mqstore")),
-            ..Options::default()
-        };
+        let options =
+            Options { bin: common.server_bin.clone(), store: Some(store), ..Options::default() };
+        let start = Instant::now();
         let server = Server::spawn(options).await?;
-        Ok(Self { server, limit, common: common.clone(), dir })
+        Ok(Self { server, limit, listens: start.elapsed(), framing, protocol, dir })
     }
 
     /// Where the server listens.
@@ -62,13 +77,17 @@ impl Rig {
         Process::Id(self.server.pid())
     }
 
+    /// How the clients speak to it.
+    pub(crate) fn dial(&self) -> Dial {
+        Dial { addr: self.addr(), framing: self.framing, protocol: self.protocol }
+    }
+
     /// A link of a user, logged in as the options say.
     pub(crate) fn log_in(
         &self,
         user: u32,
-    ) -> impl Future<Output = anyhow::Result<super::dial::Session>> + 'static {
-        let (addr, framing) = (self.addr(), self.common.framing);
-        super::dial::log_in(addr, framing, user)
+    ) -> impl Future<Output = anyhow::Result<Session>> + 'static {
+        self.dial().log_in(user)
     }
 
     /// Waits until the server has nothing left to do, and says how long it worked, about; `None` if
@@ -106,7 +125,7 @@ impl Rig {
     }
 
     /// The outcome of a run; to a failure the end of the server's log is added.
-    pub(crate) fn explain(&mut self, outcome: anyhow::Result<Report>) -> anyhow::Result<Report> {
+    pub(crate) fn explain<T>(&mut self, outcome: anyhow::Result<T>) -> anyhow::Result<T> {
         outcome.with_context(|| {
             let state = match self.server.exited() {
                 Ok(Some(status)) => format!("has ended ({status})"),

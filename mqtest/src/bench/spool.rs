@@ -7,8 +7,15 @@ use super::report::Report;
 use super::rig::Rig;
 use clap::Args;
 
+const EXAMPLES: &str = "\
+Examples:
+  mqtest bench spool                           200,000 messages for 1,000 users
+  mqtest bench spool --messages 1000000        a million: 4 GB of disk, a file each
+  mqtest bench spool --recipients 1 --size 100 one user with a full queue";
+
 /// Messages for users that are offline, who then come and take them
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct SpoolArgs {
     #[command(flatten)]
     pub(crate) fill: FillArgs,

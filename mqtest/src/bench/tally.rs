@@ -1,6 +1,7 @@
 //! What happened: counts of the whole run, and the latencies of its measured part.
 
 use super::arrivals::Arrivals;
+use super::report::Report;
 use super::stamp::Stamp;
 use anyhow::Context;
 use hdrhistogram::Histogram;
@@ -18,15 +19,19 @@ pub(crate) struct Tally {
     /// Posts refused.
     pub(crate) refused: u64,
     /// What the first refusal said.
-    pub(crate) refusal: Option<String>,
+    refusal: Option<String>,
     /// When the last ack came.
     pub(crate) acked_at: u64,
     /// Messages received, each once.
     pub(crate) received: u64,
+    /// When the first of them came.
+    pub(crate) first_received_at: Option<u64>,
     /// When the last of them came.
     pub(crate) received_at: u64,
     /// Messages received again, or out of order.
     pub(crate) repeated: u64,
+    /// From when a post was due until it was sent, in µs, while it is measured.
+    pub(crate) late: Histogram<u64>,
     /// From a post to its ack, in µs, while it is measured.
     pub(crate) to_ack: Histogram<u64>,
     /// From a post to its delivery, in µs, while it is measured.
@@ -46,8 +51,10 @@ impl Tally {
             refusal: None,
             acked_at: 0,
             received: 0,
+            first_received_at: None,
             received_at: 0,
             repeated: 0,
+            late: histogram()?,
             to_ack: histogram()?,
             to_receive: histogram()?,
             arrivals: Arrivals::new(receivers, posters),
@@ -58,6 +65,14 @@ impl Tally {
     /// Latencies count from now on, or no longer.
     pub(crate) fn measure(&mut self, measuring: bool) {
         self.measuring = measuring;
+    }
+
+    /// A post is sent, so long after it was due, if it was.
+    pub(crate) fn posted(&mut self, late: Option<u64>) {
+        self.sent += 1;
+        if let Some(late) = late.filter(|_| self.measuring) {
+            self.late.saturating_record(late / 1000);
+        }
     }
 
     /// A post was acked.
@@ -75,6 +90,14 @@ impl Tally {
         self.refusal.get_or_insert(text);
     }
 
+    /// Puts what was refused into a report: nothing should have been.
+    pub(crate) fn tell_refusals(&self, report: &mut Report) {
+        report.broken_if(self.refused, "posts refused");
+        if let Some(refusal) = &self.refusal {
+            report.broken(format!("the first refusal says: {refusal}"));
+        }
+    }
+
     /// A message was received. `false` if it was no news.
     pub(crate) fn received(
         &mut self,
@@ -87,6 +110,7 @@ impl Tally {
             return Ok(false);
         }
         self.received += 1;
+        self.first_received_at.get_or_insert(now);
         self.received_at = now;
         if self.measuring {
             self.to_receive.saturating_record(now.saturating_sub(stamp.sent) / 1000);
@@ -103,15 +127,20 @@ mod tests {
     fn only_what_is_measured_is_in_the_histograms() {
         let mut tally = Tally::new(1, 1).unwrap();
         tally.acked(0, 5_000_000);
+        tally.posted(Some(1_000_000));
         tally.measure(true);
         tally.acked(1, 1_000_001);
+        tally.posted(Some(2_000_000));
+        tally.posted(None);
         let stamp = Stamp { sent: 2_000_000, poster: 0, number: 0 };
         assert!(tally.received(0, stamp, 5_000_000).unwrap());
         assert!(!tally.received(0, stamp, 6_000_000).unwrap());
         tally.measure(false);
         tally.acked(0, 5_000_000);
-        assert_eq!((tally.acked, tally.received, tally.repeated), (3, 1, 1));
+        assert_eq!((tally.sent, tally.acked, tally.received, tally.repeated), (3, 3, 1, 1));
+        assert_eq!((tally.late.len(), tally.late.max()), (1, 2000));
         assert_eq!((tally.to_ack.len(), tally.to_receive.len()), (1, 1));
+        assert_eq!(tally.first_received_at, Some(5_000_000));
         // Three digits are kept.
         assert!(tally.to_receive.equivalent(tally.to_receive.max(), 3000));
     }
@@ -121,6 +150,8 @@ mod tests {
         let mut tally = Tally::new(1, 1).unwrap();
         tally.refused("first".into());
         tally.refused("second".into());
-        assert_eq!((tally.refused, tally.refusal.as_deref()), (2, Some("first")));
+        let mut report = Report::new("test", "c".into());
+        tally.tell_refusals(&mut report);
+        assert_eq!(report.faults(), ["2 posts refused", "the first refusal says: first"]);
     }
 }

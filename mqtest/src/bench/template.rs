@@ -1,22 +1,26 @@
-//! A post, made once; for each one sent a copy is taken, and id, names and stamp are filled in.
+//! A post, made once; each one sent is a copy in which id, names and stamp are filled in.
 
 use super::people;
 use super::stamp::{self, Stamp};
 use anyhow::{Context, ensure};
-use bytes::Bytes;
 use mqlib::header::MAX_HEADER;
 
 /// The length of a post's id: the slot that waits for its ack, and its number, eight hex digits each.
 pub(crate) const ID_LEN: usize = 16;
 /// What stands between the names of two recipients.
 const BETWEEN: &str = "\":1,\"";
+const BEFORE_ID: &str = r#"{"op":"post","id":""#;
+const BEFORE_NAMES: &str = r#"","to":{""#;
+/// Where the id stands.
+const ID_AT: usize = 4 + BEFORE_ID.len();
+/// Where the first recipient stands.
+const NAMES_AT: usize = ID_AT + ID_LEN + BEFORE_NAMES.len();
 
-/// A post to a fixed number of users, of a fixed size.
+/// A post of a fixed size, to a fixed number of users or to a list.
 #[derive(Debug)]
 pub(crate) struct Template {
     bytes: Vec<u8>,
-    id_at: usize,
-    names_at: usize,
+    /// How many users are filled in.
     names: usize,
     stamp_at: usize,
 }
@@ -25,12 +29,19 @@ impl Template {
     /// A post to `names` users with `size` bytes of data.
     pub(crate) fn new(names: usize, size: usize) -> anyhow::Result<Self> {
         ensure!(names > 0, "a post needs a recipient");
-        ensure!(size >= stamp::LEN, "a message is at least {} bytes", stamp::LEN);
-        let before_id = r#"{"op":"post","id":""#;
-        let before_names = r#"","to":{""#;
-        let id = "0".repeat(ID_LEN);
         let to = vec!["0".repeat(people::NAME_LEN); names].join(BETWEEN);
-        let header = format!(r#"{before_id}{id}{before_names}{to}":1}}}}"#);
+        Self::with(&format!(r#"{to}":1"#), names, size)
+    }
+
+    /// A post to a list with `size` bytes of data.
+    pub(crate) fn to_list(list: &str, size: usize) -> anyhow::Result<Self> {
+        Self::with(&format!(r#"{list}":2"#), 0, size)
+    }
+
+    fn with(to: &str, names: usize, size: usize) -> anyhow::Result<Self> {
+        ensure!(size >= stamp::LEN, "a message is at least {} bytes", stamp::LEN);
+        let id = "0".repeat(ID_LEN);
+        let header = format!("{BEFORE_ID}{id}{BEFORE_NAMES}{to}}}}}");
         ensure!(header.len() <= MAX_HEADER, "{names} recipients do not fit into a header");
         let mut bytes = format!("{:<4x}{header}", header.len()).into_bytes();
         let stamp_at = bytes.len();
@@ -45,28 +56,33 @@ impl Template {
             })
             .take(size),
         );
-        let id_at = 4 + before_id.len();
-        let names_at = id_at + ID_LEN + before_names.len();
-        Ok(Self { bytes, id_at, names_at, names, stamp_at })
+        Ok(Self { bytes, names, stamp_at })
     }
 
-    /// A post to these users, as many as were announced.
-    pub(crate) fn fill(
+    /// The length of a post.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends a post to these users, as many as were announced.
+    pub(crate) fn write(
         &self,
+        out: &mut Vec<u8>,
         slot: u32,
         stamp: Stamp,
         users: impl IntoIterator<Item = u32>,
-    ) -> Bytes {
-        let mut bytes = self.bytes.clone();
-        write_hex(&mut bytes[self.id_at..self.id_at + 8], slot);
-        write_hex(&mut bytes[self.id_at + 8..self.id_at + ID_LEN], stamp.number);
-        let mut at = self.names_at;
+    ) {
+        let start = out.len();
+        out.extend_from_slice(&self.bytes);
+        let bytes = &mut out[start..];
+        write_hex(&mut bytes[ID_AT..ID_AT + 8], slot);
+        write_hex(&mut bytes[ID_AT + 8..ID_AT + ID_LEN], stamp.number);
+        let mut at = NAMES_AT;
         for user in users.into_iter().take(self.names) {
             people::write_user(&mut bytes[at..at + people::NAME_LEN], user);
             at += people::NAME_LEN + BETWEEN.len();
         }
         bytes[self.stamp_at..self.stamp_at + stamp::LEN].copy_from_slice(&stamp.to_bytes());
-        bytes.into()
     }
 }
 
@@ -87,35 +103,46 @@ pub(crate) fn slot(id: &[u8]) -> anyhow::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mqlib::request::{Incoming, Request};
+    use bytes::Bytes;
+    use mqlib::request::{Incoming, Kind, Request};
+
+    fn written(
+        template: &Template,
+        slot: u32,
+        stamp: Stamp,
+        users: &[u32],
+    ) -> (String, Vec<(String, Kind)>, Bytes) {
+        let mut out = b"before".to_vec();
+        template.write(&mut out, slot, stamp, users.iter().copied());
+        assert_eq!(out.len(), 6 + template.len());
+        let message = Bytes::from(out).slice(6..);
+        let request = Incoming::parse(&message).unwrap().request;
+        let Ok(Request::Post { id, to, no_nodes: false, content }) = request else {
+            panic!("no post");
+        };
+        (id, to, content.body)
+    }
 
     #[test]
     fn a_filled_template_is_the_post_it_should_be() {
         let template = Template::new(3, 1000).unwrap();
         let stamp = Stamp { sent: 5, poster: 6, number: 0xabc };
-        let message = template.fill(0x1f, stamp, [0, 42, 9_999_999]);
-        let Ok(Request::Post { id, to, no_nodes, content }) =
-            Incoming::parse(&message).unwrap().request
-        else {
-            panic!("no post");
-        };
+        let users = [0, 42, 9_999_999];
+        let (id, to, body) = written(&template, 0x1f, stamp, &users);
         assert_eq!(id, "0000001f00000abc");
         assert_eq!(slot(id.as_bytes()).unwrap(), 0x1f);
-        let names: Vec<_> = to.iter().map(|(name, _)| name.clone()).collect();
-        assert_eq!(names, [0, 42, 9_999_999].map(people::user));
-        assert!(to.iter().all(|(_, kind)| *kind == mqlib::request::Kind::AllNodes));
-        assert!(!no_nodes);
-        assert_eq!(content.body.len(), 1000);
-        assert_eq!(Stamp::read(&content.body), Some(stamp));
+        assert_eq!(to, users.map(|user| (people::user(user), Kind::AllNodes)));
+        assert_eq!(body.len(), 1000);
+        assert_eq!(Stamp::read(&body), Some(stamp));
     }
 
     #[test]
-    fn one_post_leaves_nothing_behind_in_the_next() {
-        let template = Template::new(1, 16).unwrap();
-        let stamp = Stamp { sent: u64::MAX, poster: u32::MAX, number: u32::MAX };
-        template.fill(u32::MAX, stamp, [1]);
-        let stamp = Stamp { sent: 0, poster: 0, number: 0 };
-        assert_eq!(template.fill(0, stamp, [2]), template.fill(0, stamp, [2]));
+    fn a_post_to_a_list_names_the_list() {
+        let template = Template::to_list("everybody", 16).unwrap();
+        let stamp = Stamp { sent: 5, poster: 6, number: 7 };
+        let (_, to, body) = written(&template, 0, stamp, &[]);
+        assert_eq!(to, [("everybody".to_owned(), Kind::List)]);
+        assert_eq!(body, &stamp.to_bytes()[..]);
     }
 
     #[test]
