@@ -5,11 +5,13 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::enrol::{self, Registered};
 use crate::error::Error;
+use crate::login::Login;
+use crate::members::Members;
 use crate::message::{Message, Receipt, To};
 use crate::outbox::{Outbox, Posting};
 use crate::session::Stats;
 use crate::task::{Control, Task};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A node that is logged in, and stays so: a lost link is made again.
 ///
@@ -21,6 +23,7 @@ pub struct Client {
     outbox: Outbox,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     control: mpsc::UnboundedSender<Control>,
+    login: watch::Receiver<Login>,
     ended: oneshot::Receiver<Error>,
     why: Option<Error>,
 }
@@ -40,6 +43,7 @@ impl Client {
             outbox: Outbox { commands: handles.commands, stats: handles.stats },
             deliveries: handles.deliveries,
             control: handles.control,
+            login: handles.login,
             ended: handles.ended,
             why: None,
         };
@@ -72,8 +76,9 @@ impl Client {
         enrol::add_node(url, user, new, prev).await
     }
 
-    /// The next message for this node. The one before must be acked first: version 1 delivers one
-    /// at a time. Dropped while waiting, it loses nothing.
+    /// The next message for this node, in the order in which the server took them. At most a
+    /// [window](Config::window) of them comes before one is acked. Dropped while waiting, it loses
+    /// nothing.
     ///
     /// # Errors
     /// The client ended, for the reason given: the server refuses it for good. A lost link is no
@@ -113,8 +118,8 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub async fn list_add(&self, list: &str, user: &str) -> Result<Receipt, Error> {
-        self.outbox.list_add(list, user).await
+    pub async fn list_add(&self, list: &str, users: impl Into<Members>) -> Result<Receipt, Error> {
+        self.outbox.list_add(list, users).await
     }
 
     /// As [`Outbox::list_invite`].
@@ -124,18 +129,22 @@ impl Client {
     pub async fn list_invite(
         &self,
         list: &str,
-        alias: &str,
+        aliases: impl Into<Members>,
         message: impl Into<Message>,
     ) -> Result<Receipt, Error> {
-        self.outbox.list_invite(list, alias, message).await
+        self.outbox.list_invite(list, aliases, message).await
     }
 
     /// As [`Outbox::list_remove`].
     ///
     /// # Errors
     /// As there.
-    pub async fn list_remove(&self, list: &str, user: &str) -> Result<Receipt, Error> {
-        self.outbox.list_remove(list, user).await
+    pub async fn list_remove(
+        &self,
+        list: &str,
+        users: impl Into<Members>,
+    ) -> Result<Receipt, Error> {
+        self.outbox.list_remove(list, users).await
     }
 
     /// As [`Outbox::set_aliases`].
@@ -144,6 +153,11 @@ impl Client {
     /// As there.
     pub async fn set_aliases(&self, aliases: &[&str]) -> Result<Posting, Error> {
         self.outbox.set_aliases(aliases).await
+    }
+
+    /// What the server said at the latest login.
+    pub fn login(&self) -> Login {
+        self.login.borrow().clone()
     }
 
     /// What has happened so far.

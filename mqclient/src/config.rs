@@ -1,6 +1,7 @@
 //! Where to connect, as whom, and the client's limits.
 
-use mqlib::request::NodeName;
+use crate::login::Version;
+use mqlib::request::{DEFAULT_WINDOW, NodeName};
 use std::time::Duration;
 
 /// How to connect. [`Config::new`] sets everything but the first three to what suits most.
@@ -13,11 +14,17 @@ pub struct Config {
     pub user: String,
     /// The node's name. It is the node's password too; it shows in no debug output and no log.
     pub node: NodeName,
+    /// What to ask the server for. One that knows only version 1 is spoken to in that, in any case.
+    pub version: Version,
+    /// How many messages the server may deliver before one is acked, 1–1000. It takes more for
+    /// 1000, and may stop earlier when they are large. Version 1 has one.
+    pub window: usize,
     /// How many posts may wait for their ack. At the limit a further post waits.
     pub max_unacked: usize,
     /// How many bytes of posts may wait for their ack. At the limit a further post waits.
     pub max_unacked_bytes: usize,
-    /// The largest message to send or to take, as the server is configured.
+    /// The largest message to send or to take, in bytes, its header included, as the server is
+    /// configured. If the server names a lower limit for what it takes, that holds.
     pub max_message: usize,
     /// How long connecting and logging in may take, each time.
     pub login_timeout: Duration,
@@ -38,6 +45,8 @@ impl Config {
             url: url.into(),
             user: user.into(),
             node: NodeName::new(node.into()),
+            version: Version::V2,
+            window: DEFAULT_WINDOW,
             max_unacked: 1024,
             max_unacked_bytes: 64 << 20,
             max_message: 16 << 20,

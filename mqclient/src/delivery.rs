@@ -16,8 +16,12 @@ pub enum Kind {
     ListEdited,
 }
 
-/// A message from this node's queue. It stays there, and holds back the next, until it is
-/// [acked](Self::ack); dropped without that, it comes again after 10 s.
+/// A message from this node's queue. It stays there, and takes up a place in the
+/// [window](crate::Config::window), until it is [acked](Self::ack).
+///
+/// Dropped without that, it comes again, behind those that were on their way: 10 s after it was
+/// sent, the next times 20, 40 … up to 300 s later; in version 1 always 10 s. While the application
+/// has it, what comes again of it is not shown.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -27,6 +31,12 @@ pub struct Delivery {
     pub from: String,
     /// What it is.
     pub kind: Kind,
+    /// When it was posted, by the server's clock: ISO 8601 with milliseconds, in UTC. None in
+    /// version 1.
+    pub posted: Option<String>,
+    /// How often the server sent it on this link before; 0 the first time, and always in version 1.
+    /// A new link begins anew: it is no proof that the message was never shown.
+    pub redelivered: u32,
     /// The text of the JSON value that the sender put beside the data.
     pub etc: Option<Bytes>,
     /// The data.
@@ -36,7 +46,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Tells the server that it may forget the message. If the link is lost before the server hears
+    /// Tells the server that it may forget the message; in any order. If the link is lost before the server hears
     /// of it, the message comes again and the client acks it by itself, unless it was restarted.
     pub fn ack(self) {
         let Self { stub, .. } = self;

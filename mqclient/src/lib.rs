@@ -19,11 +19,17 @@
 //! # What is promised
 //! - A post whose [`Receipt`] came is on the server's disk, in the queue of every recipient's node.
 //! - A lost link is made again, with growing pauses; what was not acked is sent again, in its order.
-//!   Version 1 of the protocol has no check for repeats, so a post whose ack was lost with the link
-//!   arrives twice: **at least once**.
-//! - Version 1 delivers one message at a time to a node: one that is not acked holds back the next.
-//!   What was acked but comes again, because the ack was lost with the link, is acked once more and
-//!   not shown again, as far as the last few hundred are concerned.
+//!   The protocol has no check for repeats, so a post whose ack was lost with the link arrives
+//!   twice: **at least once**.
+//! - Messages come in the order in which the server took them, up to [`Config::window`] of them
+//!   before one is acked; acks may come in any order. One that is never acked holds back nothing but
+//!   its place in the window.
+//! - Over a lost link the server sends again what it has no ack of. What the application still has,
+//!   or has acked, is not shown again, as far as the last four windows are concerned (256 messages
+//!   at least), and what was acked is acked once more. After a restart of the program all that was
+//!   not acked comes again.
+//! - A server that speaks only version 1 of the protocol is spoken to in that: it delivers one
+//!   message at a time, and one that is not acked holds back the next.
 //!
 //! # How it is built
 //! `session` is the protocol, without I/O and clock: what is unacked, what to send, when to try
@@ -36,6 +42,8 @@ mod config;
 mod delivery;
 mod enrol;
 mod error;
+mod login;
+mod members;
 mod message;
 mod outbox;
 mod request;
@@ -47,6 +55,8 @@ pub use config::Config;
 pub use delivery::{Delivery, Kind};
 pub use enrol::Registered;
 pub use error::Error;
+pub use login::{Login, Version};
+pub use members::Members;
 pub use message::{Message, Receipt, To};
 pub use mqlib::request::NodeName;
 pub use outbox::{Outbox, Posting};

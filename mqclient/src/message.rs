@@ -112,6 +112,13 @@ pub struct Receipt {
     /// Recipients that the message did not reach, a line each, such as `userId unknown` or
     /// `list friends not found`. The others have it.
     pub warnings: Vec<String>,
+    /// The message's id, as its recipients see it in [`Delivery::id`](crate::Delivery::id). None in
+    /// version 1, and if nobody gets it. A message to one node of each of several users becomes
+    /// several; this is the last one's.
+    pub msgid: Option<String>,
+    /// When the server took it, by the server's clock: ISO 8601 with milliseconds, in UTC. None
+    /// where there is no `msgid`.
+    pub posted: Option<String>,
 }
 
 #[cfg(test)]

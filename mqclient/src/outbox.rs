@@ -1,6 +1,7 @@
 //! The sending side of a client: a handle that any number of tasks may hold.
 
 use crate::error::Error;
+use crate::members::Members;
 use crate::message::{Message, Receipt, To};
 use crate::request::Request;
 use crate::session::Stats;
@@ -39,8 +40,8 @@ impl Outbox {
     /// Unknown recipients are no error; [`Receipt::warnings`] names them.
     ///
     /// # Errors
-    /// [`Error::Rejected`], [`Error::TooLarge`], [`Error::HeaderTooLong`]: this one was not posted.
-    /// Any other ends the client, and the message may have been posted or not.
+    /// [`Error::Rejected`], [`Error::TooLarge`] (than the server takes), [`Error::HeaderTooLong`]:
+    /// this one was not posted. Any other ends the client, and the message may have been posted or not.
     pub async fn post(&self, to: &To, message: impl Into<Message>) -> Result<Receipt, Error> {
         self.start_post(to, message).await?.await
     }
@@ -74,35 +75,42 @@ impl Outbox {
         self.start(Request::Ping { alias: alias.to_owned(), message: message.into() }).await
     }
 
-    /// Adds `user` to `list`, which is created if there is none of that name. With one's own name it
-    /// accepts an invitation. All members are told.
+    /// Adds users to `list`, which is created if there is none of that name: one, or all of several
+    /// or none. With one's own name it accepts an invitation. All members are told, once.
     ///
     /// # Errors
-    /// As [`post`](Self::post); [`Error::Rejected`] if one is no member oneself. Sent again after a
-    /// lost link, an edit that was done already may be rejected for that.
-    pub async fn list_add(&self, list: &str, user: &str) -> Result<Receipt, Error> {
-        self.list_edit(list, "add", user, Message::default()).await
+    /// As [`post`](Self::post); [`Error::Rejected`] if one is no member oneself, or if a user does
+    /// not exist; [`Error::Argument`] for nobody, and for several if the server knows only version
+    /// 1. Sent again after a lost link, an edit that was done already may be rejected for that.
+    pub async fn list_add(&self, list: &str, users: impl Into<Members>) -> Result<Receipt, Error> {
+        self.list_edit(list, "add", users.into(), Message::default()).await
     }
 
-    /// Invites the owner of `alias` to `list`, with `message`. All members are told.
+    /// Invites the owners of aliases to `list`, with `message`: one, or all of several or none. All
+    /// members are told, once.
     ///
     /// # Errors
     /// As [`list_add`](Self::list_add).
     pub async fn list_invite(
         &self,
         list: &str,
-        alias: &str,
+        aliases: impl Into<Members>,
         message: impl Into<Message>,
     ) -> Result<Receipt, Error> {
-        self.list_edit(list, "invite", alias, message.into()).await
+        self.list_edit(list, "invite", aliases.into(), message.into()).await
     }
 
-    /// Removes `user` from `list`; an emptied list vanishes. All members are told.
+    /// Removes users from `list`: one, or all of several or none. An emptied list vanishes. All
+    /// members are told, once, and those removed.
     ///
     /// # Errors
     /// As [`list_add`](Self::list_add).
-    pub async fn list_remove(&self, list: &str, user: &str) -> Result<Receipt, Error> {
-        self.list_edit(list, "remove", user, Message::default()).await
+    pub async fn list_remove(
+        &self,
+        list: &str,
+        users: impl Into<Members>,
+    ) -> Result<Receipt, Error> {
+        self.list_edit(list, "remove", users.into(), Message::default()).await
     }
 
     /// Replaces one's own aliases; those that others have are silently left out. All one's nodes,
@@ -112,8 +120,7 @@ impl Outbox {
     /// That may wait behind messages that are not acked, so do not await it where you ack them.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no alias at all, which changes nothing in version 1, and
-    /// [`Error::Closed`].
+    /// [`Error::Argument`] for no alias at all, which changes nothing, and [`Error::Closed`].
     pub async fn set_aliases(&self, aliases: &[&str]) -> Result<Posting, Error> {
         let joined = aliases.join(" ");
         if joined.trim().is_empty() {
@@ -131,11 +138,14 @@ impl Outbox {
         &self,
         list: &str,
         edit: &'static str,
-        member: &str,
+        Members(members): Members,
         message: Message,
     ) -> Result<Receipt, Error> {
-        let (list, member) = (list.to_owned(), member.to_owned());
-        self.start(Request::ListEdit { list, edit, member, message }).await?.await
+        if members.is_empty() {
+            return Err(Error::Argument("no members"));
+        }
+        let list = list.to_owned();
+        self.start(Request::ListEdit { list, edit, members, message }).await?.await
     }
 
     async fn start(&self, request: Request) -> Result<Posting, Error> {

@@ -1,20 +1,27 @@
-//! The requests of version 1, from this side: each header's fields in the original's order.
+//! The requests, from this side: each header's fields in the original's order, then ours.
 
+use crate::login::Version;
 use crate::message::{Message, To};
 use bytes::Bytes;
 use mqlib::request::{NodeName, encode};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A request that the server answers or confirms, before it has its id.
 #[derive(Debug)]
 pub(crate) enum Request {
     Post { to: To, message: Message },
     Ping { alias: String, message: Message },
-    ListEdit { list: String, edit: &'static str, member: String, message: Message },
+    ListEdit { list: String, edit: &'static str, members: Vec<String>, message: Message },
     Aliases(String),
 }
 
 impl Request {
+    /// Is there no such request in version 1?
+    pub(crate) fn needs_v2(&self) -> bool {
+        matches!(self, Self::ListEdit { members, .. } if members.len() > 1)
+    }
+
     /// The bytes for the wire; `None` if the header exceeds what four hex digits say.
     pub(crate) fn encode(&self, id: &str, user: &str) -> Option<Bytes> {
         match self {
@@ -47,19 +54,26 @@ impl Request {
                 let header = Header { op: "ping", id, alias, etc: message.etc_len() };
                 encode(&header, message.etc.as_deref(), &message.data)
             }
-            Self::ListEdit { list, edit, member, message } => {
+            Self::ListEdit { list, edit, members, message } => {
                 #[derive(Serialize)]
                 struct Header<'a> {
                     op: &'a str,
                     id: &'a str,
                     to: &'a str,
                     r#type: &'a str,
-                    member: &'a str,
+                    #[serde(skip_serializing_if = "Option::is_none")]
+                    member: Option<&'a str>,
+                    #[serde(skip_serializing_if = "Option::is_none")]
+                    members: Option<&'a [String]>,
                     #[serde(skip_serializing_if = "Option::is_none")]
                     etc: Option<usize>,
                 }
-                let etc = message.etc_len();
-                let header = Header { op: "listEdit", id, to: list, r#type: edit, member, etc };
+                let (member, members) = match members.as_slice() {
+                    [member] => (Some(member.as_str()), None),
+                    members => (None, Some(members)),
+                };
+                let (op, etc) = ("listEdit", message.etc_len());
+                let header = Header { op, id, to: list, r#type: edit, member, members, etc };
                 encode(&header, message.etc.as_deref(), &message.data)
             }
             // A node's name is only asked for before login, of a user to be created.
@@ -94,26 +108,41 @@ pub(crate) fn add_node(user: &str, new: &NodeName, prev: &NodeName) -> Option<By
     encode(&Header { op: "addNode", user_id: user, new_node, prev_node }, None, &[])
 }
 
-pub(crate) fn login(user: &str, node: &NodeName) -> Option<Bytes> {
+/// In version 2 with the deliveries that may be in flight.
+pub(crate) fn login(user: &str, node: &NodeName, window: Option<usize>) -> Option<Bytes> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Header<'a> {
         op: &'a str,
         user_id: &'a str,
         node_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        v: Option<u8>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        window: Option<usize>,
     }
-    encode(&Header { op: "login", user_id: user, node_id: node.reveal() }, None, &[])
+    let v = window.map(|_| 2);
+    encode(&Header { op: "login", user_id: user, node_id: node.reveal(), v, window }, None, &[])
 }
 
-/// Tells the server that a delivered message may go. `None` for an absurdly long id.
-pub(crate) fn ack(id: &str) -> Option<Bytes> {
+/// Tells the server that delivered messages may go; version 1 takes only one at a time. `None` if
+/// the header does not hold them.
+pub(crate) fn ack(ids: &[Arc<str>], version: Version) -> Option<Bytes> {
     #[derive(Serialize)]
-    struct Header<'a> {
+    struct One<'a> {
         op: &'a str,
         id: &'a str,
         r#type: &'a str,
     }
-    encode(&Header { op: "ack", id, r#type: "ok" }, None, &[])
+    #[derive(Serialize)]
+    struct Many<'a> {
+        op: &'a str,
+        ids: &'a [Arc<str>],
+    }
+    match version {
+        Version::V1 => encode(&One { op: "ack", id: ids.first()?, r#type: "ok" }, None, &[]),
+        Version::V2 => encode(&Many { op: "ack", ids }, None, &[]),
+    }
 }
 
 #[cfg(test)]
@@ -128,8 +157,18 @@ mod tests {
     fn requests_are_written_in_the_originals_field_order() {
         let node = |name: &str| NodeName::new(name.into());
         let message = Message::new(&[1, 2], "data").unwrap();
+        let list_add = |members: &[&str]| Request::ListEdit {
+            list: "l".into(),
+            edit: "add",
+            members: members.iter().map(|&member| member.into()).collect(),
+            message: Message::default(),
+        };
         for (written, expected) in [
-            (login("u", &node("n")), r#"28  {"op":"login","userId":"u","nodeId":"n"}"#),
+            (login("u", &node("n"), None), r#"28  {"op":"login","userId":"u","nodeId":"n"}"#),
+            (
+                login("u", &node("n"), Some(7)),
+                r#"39  {"op":"login","userId":"u","nodeId":"n","v":2,"window":7}"#,
+            ),
             (
                 register("u", &node("n"), "a b"),
                 r#"3c  {"op":"register","userId":"u","newNode":"n","aliases":"a b"}"#,
@@ -138,7 +177,11 @@ mod tests {
                 add_node("u", &node("n"), &node("p")),
                 r#"3a  {"op":"addNode","userId":"u","newNode":"n","prevNode":"p"}"#,
             ),
-            (ack("7"), r#"21  {"op":"ack","id":"7","type":"ok"}"#),
+            (
+                ack(&["7".into(), "8".into()], Version::V1),
+                r#"21  {"op":"ack","id":"7","type":"ok"}"#,
+            ),
+            (ack(&["7".into(), "8".into()], Version::V2), r#"1c  {"op":"ack","ids":["7","8"]}"#),
             (
                 Request::Post { to: To::user("b").no_copies(), message: message.clone() }
                     .encode("1", "u"),
@@ -149,14 +192,12 @@ mod tests {
                 r#"23  {"op":"ping","id":"2","alias":"al"}x"#,
             ),
             (
-                Request::ListEdit {
-                    list: "l".into(),
-                    edit: "add",
-                    member: "m".into(),
-                    message: Message::default(),
-                }
-                .encode("3", "u"),
+                list_add(&["m"]).encode("3", "u"),
                 r#"3d  {"op":"listEdit","id":"3","to":"l","type":"add","member":"m"}"#,
+            ),
+            (
+                list_add(&["m", "n"]).encode("3", "u"),
+                r#"44  {"op":"listEdit","id":"3","to":"l","type":"add","members":["m","n"]}"#,
             ),
             (
                 Request::Aliases("a".into()).encode("4", "u"),

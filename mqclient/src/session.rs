@@ -14,6 +14,7 @@ mod unacked;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::login::{Login, Version};
 use crate::message::Receipt;
 use crate::request::{self, Request};
 use bytes::Bytes;
@@ -64,6 +65,8 @@ pub(crate) enum Phase {
 /// What the shell passes on.
 #[derive(Debug)]
 pub(crate) enum Event {
+    /// The server has let the node in.
+    LoggedIn(Login),
     /// A request is settled.
     Settled(u64, Result<Receipt, Error>),
     /// A message for the application.
@@ -78,7 +81,10 @@ pub(crate) struct Session {
     /// Attempts since the last login that succeeded.
     attempts: u32,
     was_online: bool,
+    /// The message, until it is sent.
     login: Option<Bytes>,
+    /// The answer to the latest one.
+    peer: Login,
     unacked: Unacked,
     inbox: Inbox,
     events: VecDeque<Event>,
@@ -93,12 +99,13 @@ impl Session {
     pub(crate) fn new(config: Config, now: Instant) -> Self {
         Self {
             phase: Phase::Connecting { until: now + config.login_timeout },
-            config,
             attempts: 0,
             was_online: false,
             login: None,
+            peer: Login::asked(&config),
             unacked: Unacked::default(),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(config.window),
+            config,
             events: VecDeque::new(),
             heard: now,
             pinged: false,
@@ -133,10 +140,8 @@ impl Session {
         let id = self.unacked.next_id();
         let message = request.encode(&id.to_string(), &self.config.user);
         let message = message.ok_or(Error::HeaderTooLong)?;
-        if message.len() > self.config.max_message {
-            return Err(Error::TooLarge(self.config.max_message));
-        }
-        self.unacked.push(message, matches!(request, Request::Aliases(_)));
+        self.peer.check(message.len(), request.needs_v2(), self.config.max_message)?;
+        self.unacked.push(message, request);
         Ok(id)
     }
 
@@ -153,7 +158,9 @@ impl Session {
     /// The shell has made the link.
     pub(crate) fn connected(&mut self, now: Instant) {
         let Phase::Connecting { until } = self.phase else { return };
-        self.login = request::login(&self.config.user, &self.config.node);
+        let Login { version, window, .. } = Login::asked(&self.config);
+        let window = Some(window).filter(|_| version == Version::V2);
+        self.login = request::login(&self.config.user, &self.config.node, window);
         if self.login.is_none() {
             return self.end(Error::Argument("names of more than 65,000 bytes"));
         }
@@ -176,12 +183,15 @@ impl Session {
         };
         match (reply.op.as_str(), &self.phase) {
             ("quit", _) => self.quit(now, reply.info.as_deref().unwrap_or_default(), random),
-            ("info", Phase::LoggingIn { .. }) => self.logged_in(),
+            ("info", Phase::LoggingIn { .. }) => match Login::parse(message, &self.config) {
+                Ok(login) => self.logged_in(login),
+                Err(why) => self.lost(now, why, random),
+            },
             (_, Phase::LoggingIn { .. }) => {
                 let why = format!("{:?} in answer to login", reply.op);
                 self.lost(now, Error::Protocol(why), random);
             }
-            ("ack", Phase::Online) => self.acked(&reply),
+            ("ack", Phase::Online) => self.acked(reply),
             ("registered", Phase::Online) if reply.id.is_none() => {
                 let text = reply.error.unwrap_or_default();
                 if let Some(id) = self.unacked.settle_aliases() {
@@ -260,7 +270,7 @@ impl Session {
         match self.phase {
             Phase::LoggingIn { .. } => self.login.take(),
             Phase::Online => {
-                if let Some(ack) = self.inbox.poll_ack() {
+                if let Some(ack) = self.inbox.poll_ack(self.peer.version) {
                     return Some(ack);
                 }
                 let expected = self.expects_answer();
@@ -291,13 +301,19 @@ impl Session {
         self.phase = Phase::Ended(why);
     }
 
-    fn logged_in(&mut self) {
+    fn logged_in(&mut self, login: Login) {
         if self.was_online {
             self.stats.reconnects += 1;
         }
         self.was_online = true;
         self.attempts = 0;
         self.phase = Phase::Online;
+        self.peer = login.clone();
+        self.events.push_back(Event::LoggedIn(login));
+        // What waited while the link was down may have been meant for another kind of server.
+        let (peer, most) = (&self.peer, self.config.max_message);
+        let unfit = self.unacked.take_unfit(|size, needs_v2| peer.check(size, needs_v2, most));
+        self.events.extend(unfit.into_iter().map(|(id, why)| Event::Settled(id, Err(why))));
     }
 
     fn expects_answer(&self) -> bool {
@@ -328,13 +344,16 @@ impl Session {
         }
     }
 
-    fn acked(&mut self, reply: &Reply) {
+    fn acked(&mut self, reply: Reply) {
         let id = reply.id.as_deref().and_then(|id| id.parse().ok());
         // An id that is not ours, or the second ack of a post sent twice.
         let Some(id) = id.filter(|&id| self.unacked.settle(id)) else { return };
         let text = reply.error.as_deref().unwrap_or_default();
         let result = match reply.kind.as_deref() {
-            Some("ok") => Ok(Receipt { warnings: text.lines().map(str::to_owned).collect() }),
+            Some("ok") => {
+                let warnings = text.lines().map(str::to_owned).collect();
+                Ok(Receipt { warnings, msgid: reply.msgid, posted: reply.posted })
+            }
             _ => Err(Error::Rejected(text.to_owned())),
         };
         self.events.push_back(Event::Settled(id, result));

@@ -4,6 +4,7 @@ use crate::address::Address;
 use crate::config::Config;
 use crate::delivery::{Delivery, Stub};
 use crate::error::Error;
+use crate::login::Login;
 use crate::message::Receipt;
 use crate::outbox::Command;
 use crate::session::{Event, Letter, Phase, Session, Stats};
@@ -43,6 +44,7 @@ pub(crate) struct Handles {
     pub(crate) control: mpsc::UnboundedSender<Control>,
     pub(crate) deliveries: mpsc::UnboundedReceiver<Delivery>,
     pub(crate) stats: watch::Receiver<Stats>,
+    pub(crate) login: watch::Receiver<Login>,
     pub(crate) ready: oneshot::Receiver<Result<(), Error>>,
     pub(crate) ended: oneshot::Receiver<Error>,
 }
@@ -59,6 +61,7 @@ pub(crate) struct Task {
     own_control: mpsc::WeakUnboundedSender<Control>,
     deliveries: mpsc::UnboundedSender<Delivery>,
     stats: watch::Sender<Stats>,
+    login: watch::Sender<Login>,
     ready: Option<oneshot::Sender<Result<(), Error>>>,
     ended: Option<oneshot::Sender<Error>>,
     postings: HashMap<u64, Settled>,
@@ -97,6 +100,7 @@ impl Task {
         let (control, control_in) = mpsc::unbounded_channel();
         let (deliveries_out, deliveries) = mpsc::unbounded_channel();
         let (stats_out, stats) = watch::channel(Stats::default());
+        let (login_out, login) = watch::channel(Login::asked(&config));
         let (ready_out, ready) = oneshot::channel();
         let (ended_out, ended) = oneshot::channel();
         let task = Self {
@@ -110,11 +114,12 @@ impl Task {
             own_control: control.downgrade(),
             deliveries: deliveries_out,
             stats: stats_out,
+            login: login_out,
             ready: Some(ready_out),
             ended: Some(ended_out),
             postings: HashMap::new(),
         };
-        (task, Handles { commands, control, deliveries, stats, ready, ended })
+        (task, Handles { commands, control, deliveries, stats, login, ready, ended })
     }
 
     /// Runs until the client is closed, dropped or refused.
@@ -179,6 +184,7 @@ impl Task {
     fn tell(&mut self) {
         while let Some(event) = self.session.poll_event() {
             match event {
+                Event::LoggedIn(login) => _ = self.login.send_replace(login),
                 Event::Settled(id, result) => {
                     if let Some(posting) = self.postings.remove(&id) {
                         // Nobody need wait for it.
@@ -207,11 +213,12 @@ impl Task {
     }
 
     fn deliver(&mut self, letter: Letter) {
-        let Letter { id, from, kind, etc, data } = letter;
+        let Letter { id, from, kind, posted, redelivered, etc, data } = letter;
         // Only a client that is being dropped has no sender left.
         if let Some(control) = self.own_control.upgrade() {
             let stub = Stub::new(id.clone(), control);
-            let _ = self.deliveries.send(Delivery { id, from, kind, etc, data, stub });
+            let delivery = Delivery { id, from, kind, posted, redelivered, etc, data, stub };
+            let _ = self.deliveries.send(delivery);
         }
     }
 

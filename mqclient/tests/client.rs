@@ -70,7 +70,7 @@ async fn a_delivery_is_acked_and_the_next_one_follows() {
     assert_eq!(delivery.etc_as().unwrap(), Some(serde_json::json!({})));
     delivery.ack();
     let (ack, _) = peer.hear().await;
-    assert_eq!(ack, serde_json::json!({"op": "ack", "id": "m1", "type": "ok"}));
+    assert_eq!(ack, serde_json::json!({"op": "ack", "ids": ["m1"]}));
     peer.say(r#"{"op":"listEdited","id":"m2","from":"bob","etc":2}"#, "{}").await;
     assert_eq!(client.next().await.unwrap().kind, Kind::ListEdited);
 }

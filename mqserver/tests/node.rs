@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "package.json",
     "package-lock.json",
     "client.mjs",
     "conversation.test.mjs",
     "two-users.test.mjs",
+    "version2.test.mjs",
 ];
 
 /// Runs a program of Node's to its end, and shows what it printed if it failed.
@@ -68,6 +69,11 @@ fn a_node_client_has_a_conversation() {
 #[test]
 fn two_node_clients_use_aliases_lists_text_and_large_messages() {
     passes("two-users.test.mjs");
+}
+
+#[test]
+fn a_node_client_of_version_2_acks_many_at_once() {
+    passes("version2.test.mjs");
 }
 
 #[test]

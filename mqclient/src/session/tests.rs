@@ -1,3 +1,5 @@
+mod version2;
+
 use super::*;
 use crate::message::{Message, To};
 
@@ -7,11 +9,20 @@ struct World {
     now: Instant,
 }
 
+const WELCOME: &str = r#"{"op":"info","info":"ok login","v":2,"server":"s 1","node":3,"window":4,"queued":5,"maxMessage":200,"time":"t"}"#;
+const OLD_WELCOME: &str = r#"{"op":"info","info":"ok login"}"#;
+
 impl World {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let now = Instant::now();
         let mut config = Config::new("ws://h", "alice", "s3cret");
         config.max_unacked = 3;
+        config.window = 4;
+        change(&mut config);
         Self { session: Session::new(config, now), now }
     }
 
@@ -21,11 +32,36 @@ impl World {
         world
     }
 
+    /// Online with a server that speaks only version 1.
+    fn original() -> Self {
+        let mut world = Self::new();
+        world.log_in_to(OLD_WELCOME);
+        world
+    }
+
     fn log_in(&mut self) {
+        self.log_in_to(WELCOME);
+    }
+
+    fn log_in_to(&mut self, welcome: &str) {
         self.session.connected(self.now);
-        assert_eq!(self.sent(), [r#"{"op":"login","userId":"alice","nodeId":"s3cret"}"#]);
-        self.hear(r#"{"op":"info","info":"ok login"}"#);
+        let login = r#"{"op":"login","userId":"alice","nodeId":"s3cret","v":2,"window":4}"#;
+        assert_eq!(self.sent(), [login]);
+        self.hear(welcome);
         assert!(matches!(self.session.phase(), Phase::Online));
+        self.session.events.retain(|event| !matches!(event, Event::LoggedIn(_)));
+    }
+
+    fn reconnect(&mut self) {
+        self.lose();
+        self.wait();
+        self.log_in();
+    }
+
+    fn deliver(&mut self, ids: impl IntoIterator<Item = impl std::fmt::Display>) {
+        for id in ids {
+            self.hear(&format!(r#"{{"op":"deliver","id":"{id}","from":"bob"}}"#));
+        }
     }
 
     fn hear(&mut self, header: &str) {
@@ -183,7 +219,7 @@ fn a_message_held_or_acked_is_not_shown_again_but_a_dropped_one_is() {
     world.hear(deliver);
     assert_eq!(world.letters(), ["m1"]);
     world.session.ack("m1");
-    let ack = [r#"{"op":"ack","id":"m1","type":"ok"}"#];
+    let ack = [r#"{"op":"ack","ids":["m1"]}"#];
     assert_eq!(world.sent(), ack);
     world.hear(deliver);
     assert!(world.letters().is_empty());

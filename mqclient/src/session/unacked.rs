@@ -1,5 +1,7 @@
 //! Requests on their way: in the order of submission, kept until the server settles them.
 
+use crate::error::Error;
+use crate::request::Request;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -8,6 +10,7 @@ struct Entry {
     message: Bytes,
     /// Confirmed by a queued `registered`, not by an ack: version 1 acks no change of aliases.
     aliases: bool,
+    needs_v2: bool,
 }
 
 #[derive(Debug, Default)]
@@ -33,10 +36,12 @@ impl Unacked {
         self.last_id + 1
     }
 
-    pub(super) fn push(&mut self, message: Bytes, aliases: bool) {
+    pub(super) fn push(&mut self, message: Bytes, request: &Request) {
         self.last_id += 1;
         self.bytes += message.len();
-        self.entries.insert(self.last_id, Entry { message, aliases });
+        let aliases = matches!(request, Request::Aliases(_));
+        let entry = Entry { message, aliases, needs_v2: request.needs_v2() };
+        self.entries.insert(self.last_id, entry);
     }
 
     /// The next to send on this link.
@@ -79,6 +84,21 @@ impl Unacked {
         let (size, id) = sent.map(|(&id, entry)| (entry.message.len(), id)).max()?;
         self.settle(id);
         Some((id, size))
+    }
+
+    /// Takes out those that the server at the other end would refuse, told from their size and from
+    /// whether they need version 2.
+    pub(super) fn take_unfit(
+        &mut self,
+        check: impl Fn(usize, bool) -> Result<(), Error>,
+    ) -> Vec<(u64, Error)> {
+        let why = |entry: &Entry| check(entry.message.len(), entry.needs_v2).err();
+        let unfit = self.entries.iter().filter_map(|(&id, entry)| Some((id, why(entry)?)));
+        let unfit: Vec<_> = unfit.collect();
+        for (id, _) in &unfit {
+            self.settle(*id);
+        }
+        unfit
     }
 
     /// Takes out everything.

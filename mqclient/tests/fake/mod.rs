@@ -1,4 +1,5 @@
 //! A server whose every word is the test's.
+#![allow(dead_code, reason = "each test binary needs only a part")]
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -6,6 +7,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use wsstream::{Limits, Link};
+
+/// What a server of version 2 says.
+pub(crate) const WELCOME: &str = r#"{"op":"info","info":"ok login","v":2,"server":"fake 1","node":0,"window":100,"queued":0,"maxMessage":16777216,"time":"2026-11-21T08:00:00.000Z"}"#;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,9 +34,15 @@ impl Fake {
 
     /// The next connection, which asks to log in, and may.
     pub(crate) async fn log_in(&self) -> Peer {
+        self.log_in_with(WELCOME).await
+    }
+
+    /// The same, with an answer of the test's.
+    pub(crate) async fn log_in_with(&self, welcome: &str) -> Peer {
         let mut peer = self.accept().await;
-        assert_eq!(peer.hear().await.0["op"], "login");
-        peer.say(r#"{"op":"info","info":"ok login"}"#, "").await;
+        let login = peer.hear().await.0;
+        assert_eq!((&login["op"], &login["v"]), (&"login".into(), &2.into()));
+        peer.say(welcome, "").await;
         peer
     }
 }
