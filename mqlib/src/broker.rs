@@ -19,7 +19,7 @@ use crate::directory::{Credential, Directory};
 use crate::id::{IdSource, MessageId};
 use crate::limits::Limits;
 use crate::node::{NodeId, UserId};
-use crate::now::Now;
+use crate::now::{Dates, Now};
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::Delivery;
@@ -145,6 +145,7 @@ pub struct Broker {
     limits: Limits,
     directory: Directory,
     ids: IdSource,
+    dates: Dates,
     links: HashMap<LinkId, Link>,
     sessions: HashMap<NodeId, Session>,
     owners: Owners,
@@ -164,6 +165,7 @@ impl Broker {
             limits,
             directory: opened.directory,
             ids: IdSource::new(opened.birth.tag, opened.last_id),
+            dates: Dates::default(),
             links: HashMap::new(),
             sessions: HashMap::new(),
             owners: Owners::new(),
@@ -315,11 +317,11 @@ impl Broker {
     }
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
-        let Asked { incoming: Incoming { op, request, beyond_v1 }, new_node, node } = asked;
+        let Asked { incoming: Incoming { op, request, in_v1 }, new_node, node } = asked;
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
-        let request = match beyond_v1 {
-            Some(quit) if link.version == Version::V1 => Err(quit),
+        let request = match in_v1 {
+            Some(request) if link.version == Version::V1 => *request,
             _ => request,
         };
         match (request, own) {

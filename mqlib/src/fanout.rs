@@ -9,7 +9,6 @@ use crate::directory::Directory;
 use crate::node::{NodeId, UserId};
 use crate::reply::AckError;
 use crate::request::Kind;
-use std::collections::BTreeSet;
 
 /// Where a post goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub(crate) fn fanout(
     to: &[(String, Kind)],
     no_nodes: bool,
 ) -> Fanout {
-    let mut users = BTreeSet::new();
+    let mut users = Vec::new();
     let mut to_one = Vec::new();
     let mut unknown_lists = Vec::new();
     let mut unknown_users = 0;
@@ -43,7 +42,7 @@ pub(crate) fn fanout(
                 None => unknown_users += 1,
             },
             Kind::AllNodes => match directory.user_id(name) {
-                Some(user) => drop(users.insert(user)),
+                Some(user) => users.push(user),
                 None => unknown_users += 1,
             },
             Kind::List | Kind::ListAndSender => {
@@ -56,14 +55,17 @@ pub(crate) fn fanout(
                     None => unknown_lists.push(format!("list {name} not found")),
                 }
                 if *kind == Kind::ListAndSender {
-                    users.insert(sender.user);
+                    users.push(sender.user);
                 }
             }
         }
     }
+    users.sort_unstable();
+    users.dedup();
     let mut nodes: Vec<NodeId> = users.iter().flat_map(|user| directory.nodes(*user)).collect();
     if !no_nodes && !users.contains(&sender.user) {
         nodes.extend(directory.nodes(sender.user).filter(|node| *node != sender));
+        nodes.sort_unstable();
     }
     let errors = unknown_lists.into_iter();
     let errors = errors.chain((0..unknown_users).map(|_| "userId unknown".to_owned()));
@@ -136,17 +138,17 @@ mod tests {
         let text = |text: &str| AckError::Text(text.into());
         type Case<'a> = (&'a str, &'a [(&'a str, Kind)], bool, &'a str, &'a [&'a str], AckError);
         let table: &[Case<'_>] = &[
-            ("a", &[("b", AllNodes)], false, "b0 b1 a1", &[], AckError::Absent),
+            ("a", &[("b", AllNodes)], false, "a1 b0 b1", &[], AckError::Absent),
             ("a", &[("b", AllNodes)], true, "b0 b1", &[], AckError::Absent),
             ("a", &[("a", AllNodes)], false, "a0 a1", &[], AckError::Absent),
             ("a", &[], false, "a1", &[], AckError::Absent),
-            ("a", &[("L", List)], false, "b0 b1 a1", &[], AckError::Absent),
+            ("a", &[("L", List)], false, "a1 b0 b1", &[], AckError::Absent),
             ("a", &[("L", ListAndSender)], false, "a0 a1 b0 b1", &[], AckError::Absent),
             (
                 "a",
                 &[("L", List), ("b", AllNodes), ("c", AllNodes)],
                 false,
-                "b0 b1 c0 a1",
+                "a1 b0 b1 c0",
                 &[],
                 AckError::Absent,
             ),

@@ -44,11 +44,23 @@ pub fn message<T: Serialize>(header: &T, body: &[&[u8]]) -> Option<Bytes> {
     let mut out = Vec::with_capacity(LENGTH + 192 + body_len);
     out.extend_from_slice(b"    ");
     json::write(&mut out, header);
-    write_length(&mut out)?;
+    finish(out, body)
+}
+
+/// Begins a message whose header is written by hand, in `capacity` bytes with its body.
+pub(crate) fn begin(capacity: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LENGTH + capacity);
+    out.extend_from_slice(b"    ");
+    out
+}
+
+/// Ends it with its body; `None` as above.
+pub(crate) fn finish(mut message: Vec<u8>, body: &[&[u8]]) -> Option<Bytes> {
+    write_length(&mut message)?;
     for part in body {
-        out.extend_from_slice(part);
+        message.extend_from_slice(part);
     }
-    Some(out.into())
+    Some(message.into())
 }
 
 /// A header whose JSON is made of two parts, behind its length; `None` as above.
@@ -64,8 +76,10 @@ fn write_length(message: &mut [u8]) -> Option<()> {
     if length > MAX_HEADER {
         return None;
     }
-    let digits = format!("{length:x}");
-    message[..digits.len()].copy_from_slice(digits.as_bytes());
+    let digits = 4 - (length as u16).leading_zeros() as usize / 4;
+    for (place, digit) in message[..digits.max(1)].iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[length >> (4 * place) & 15];
+    }
     Some(())
 }
 
@@ -106,7 +120,12 @@ mod tests {
 
     #[test]
     fn a_header_beyond_four_hex_digits_is_refused() {
-        assert!(message(&"x".repeat(MAX_HEADER - 2), &[]).is_some());
+        let longest = message(&"x".repeat(MAX_HEADER - 2), &[]).unwrap();
+        assert!(longest.starts_with(b"ffff\""));
+        for length in [2, 15, 16, 255, 256, 4095, 4096] {
+            let message = message(&"x".repeat(length - 2), &[]).unwrap();
+            assert_eq!(&message[..5], format!("{length:<4x}\"").as_bytes());
+        }
         assert!(message(&"x".repeat(MAX_HEADER - 1), &[]).is_none());
     }
 

@@ -19,6 +19,21 @@ pub fn date(millis: u64) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
+/// The dates of moments that mostly are the same: one is written once for all messages of a
+/// millisecond.
+#[derive(Debug, Default)]
+pub struct Dates {
+    last: Option<(u64, String)>,
+}
+
+impl Dates {
+    /// As [`date`].
+    pub fn of(&mut self, millis: u64) -> &str {
+        let same = self.last.take().filter(|(last, _)| *last == millis);
+        &self.last.insert(same.unwrap_or_else(|| (millis, date(millis)))).1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +42,9 @@ mod tests {
     fn a_date_has_milliseconds_and_z_even_when_the_clock_is_mad() {
         assert_eq!(date(1_291_161_600_007), "2010-12-01T00:00:00.007Z");
         assert_eq!(date(u64::MAX), "9999-12-31T23:59:59.999Z");
+        let mut dates = Dates::default();
+        for millis in [7, 7, 8, 7] {
+            assert_eq!(dates.of(millis), date(millis));
+        }
     }
 }

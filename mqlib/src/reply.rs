@@ -5,11 +5,10 @@
 
 use crate::header;
 use crate::id::MessageId;
-use crate::now;
 use crate::quit::Quit;
 use crate::request::Version;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// The error text of an ack: absent, `null`, or lines.
 ///
@@ -23,21 +22,6 @@ pub enum AckError {
     Null,
     /// What went wrong, a line each.
     Text(String),
-}
-
-impl Serialize for AckError {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Absent | Self::Null => serializer.serialize_none(),
-        }
-    }
-}
-
-impl AckError {
-    fn is_absent(&self) -> bool {
-        *self == Self::Absent
-    }
 }
 
 /// The op of a message that is queued for nodes, who ack it.
@@ -61,21 +45,35 @@ impl Queued {
     }
 }
 
-/// A queued message, whole: as it is stored, and as version 2 gets it the first time.
-pub fn queued(op: Queued, id: MessageId, from: &str, etc: Option<usize>, body: &[u8]) -> Bytes {
-    #[derive(Serialize)]
-    struct Header<'a> {
-        op: &'a str,
-        id: &'a str,
-        from: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        etc: Option<usize>,
-        posted: &'a str,
+/// A queued message, whole: as it is stored, and as version 2 gets it the first time. `posted` is the
+/// date of its id.
+pub fn queued(
+    op: Queued,
+    id: MessageId,
+    posted: &str,
+    from: &str,
+    etc: Option<usize>,
+    body: &[u8],
+) -> Bytes {
+    // By hand, as acks are: these two are most of what a server writes.
+    let mut out = header::begin(160 + from.len() + body.len());
+    put(&mut out, &["{\"op\":\"", op.name(), "\",\"id\":\""]);
+    out.extend_from_slice(&id.text());
+    put(&mut out, &["\",\"from\":"]);
+    crate::json::write(&mut out, &from);
+    if let Some(etc) = etc {
+        put(&mut out, &[",\"etc\":"]);
+        crate::json::write(&mut out, &etc);
     }
-    let text = id.text();
-    let posted = now::date(id.millis());
-    let id = std::str::from_utf8(&text).unwrap_or_default();
-    whole(&Header { op: op.name(), id, from, etc, posted: &posted }, &[body])
+    put(&mut out, &[",\"posted\":\"", posted, "\"}"]);
+    // Its parts are all of limited length.
+    header::finish(out, &[body]).unwrap_or_default()
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// A queued message on its way to a link.
@@ -214,31 +212,34 @@ pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
     acked(id, ok, error, None)
 }
 
-/// The answer to a post on a link of version 2, with the id that the message got, if it got one.
-pub fn acked(id: &str, ok: bool, error: AckError, message: Option<MessageId>) -> Bytes {
-    #[derive(Serialize)]
-    struct Header<'a> {
-        op: &'a str,
-        id: &'a str,
-        r#type: &'a str,
-        #[serde(skip_serializing_if = "AckError::is_absent")]
-        error: AckError,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        msgid: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        posted: Option<&'a str>,
-    }
-    let r#type = if ok { "ok" } else { "error" };
-    let text = message.map(MessageId::text);
-    let msgid = text.as_ref().and_then(|text| std::str::from_utf8(text).ok());
-    let posted = message.map(|message| now::date(message.millis()));
-    let posted = posted.as_deref();
-    let header = |id, error| Header { op: "ack", id, r#type, error, msgid, posted };
-    let cut = || AckError::Text("error text too long".into());
-    let full = header::message(&header(id, error), &[]);
-    let full = full.or_else(|| header::message(&header(id, cut()), &[]));
-    // Left is a client whose own id fills a header.
-    full.unwrap_or_else(|| whole(&header("", cut()), &[]))
+/// The answer to a post on a link of version 2, with the id that the message got and the date of it,
+/// if it got one.
+pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &str)>) -> Bytes {
+    let write = |id: &str, error: &AckError| {
+        let mut out = header::begin(160 + id.len());
+        put(&mut out, &["{\"op\":\"ack\",\"id\":"]);
+        crate::json::write(&mut out, &id);
+        put(&mut out, &[",\"type\":\"", if ok { "ok" } else { "error" }, "\""]);
+        match error {
+            AckError::Absent => {}
+            AckError::Null => put(&mut out, &[",\"error\":null"]),
+            AckError::Text(text) => {
+                put(&mut out, &[",\"error\":"]);
+                crate::json::write(&mut out, text);
+            }
+        }
+        if let Some((id, posted)) = message {
+            put(&mut out, &[",\"msgid\":\""]);
+            out.extend_from_slice(&id.text());
+            put(&mut out, &["\",\"posted\":\"", posted, "\""]);
+        }
+        put(&mut out, &["}"]);
+        header::finish(out, &[])
+    };
+    let cut = AckError::Text("error text too long".into());
+    // In the end there is a client whose own id fills a header.
+    let acked = write(id, &error).or_else(|| write(id, &cut)).or_else(|| write("", &cut));
+    acked.unwrap_or_default()
 }
 
 /// `text` as an ASCII JSON string.
@@ -342,10 +343,11 @@ mod tests {
     use super::*;
 
     const V2: Version = Version::V2 { window: 1 };
+    const DATE: &str = "1970-01-01T00:00:00.000Z";
     const POSTED: &str = r#""posted":"1970-01-01T00:00:00.000Z""#;
 
     fn delivery(id: MessageId, version: Version, redelivered: u32) -> Delivery {
-        let message = queued(Queued::Deliver, id, "u1", Some(2), b"{}x");
+        let message = queued(Queued::Deliver, id, DATE, "u1", Some(2), b"{}x");
         Delivery { message, version, redelivered }
     }
 
@@ -392,7 +394,7 @@ mod tests {
                 ),
             ),
             (
-                acked("m1", true, AckError::Absent, Some(id)),
+                acked("m1", true, AckError::Absent, Some((id, DATE))),
                 format!(
                     r#"71  {{"op":"ack","id":"m1","type":"ok","msgid":"{zeros}1",{POSTED}}}"#
                 ),
@@ -416,7 +418,8 @@ mod tests {
 
     #[test]
     fn a_client_reads_what_the_server_writes() {
-        let message = queued(Queued::ListEdited, MessageId::from_bits(9), "é", Some(2), b"{}data");
+        let message =
+            queued(Queued::ListEdited, MessageId::from_bits(9), DATE, "é", Some(2), b"{}data");
         let reply = Reply::parse(&message).unwrap();
         assert_eq!(reply.op, "listEdited");
         assert_eq!(reply.from.as_deref(), Some("é"));

@@ -202,8 +202,9 @@ pub struct Incoming {
     pub op: Op,
     /// The request, or what is wrong with it.
     pub request: Result<Request, Quit>,
-    /// What a link of version 1 is told of it instead.
-    pub beyond_v1: Option<Quit>,
+    /// What it is on a link of version 1, to which the fields of version 2 mean nothing, if that is
+    /// something else.
+    pub in_v1: Option<Box<Result<Request, Quit>>>,
 }
 
 impl Incoming {
@@ -218,23 +219,17 @@ impl Incoming {
         let fields: Fields<'_> = serde_json::from_str(header).map_err(|_| Quit::InvalidJson)?;
         let op = fields.string(fields::OP).as_deref().and_then(Op::from_name);
         let op = op.ok_or(Quit::InvalidOp)?;
-        let beyond_v1 = beyond_v1(op, &fields);
-        Ok(Self { op, request: request(op, &fields, body), beyond_v1 })
+        let differs = match op {
+            Op::Ack => fields.get(fields::IDS).is_some() || fields.get(fields::TYPE).is_none(),
+            Op::ListEdit => fields.get(fields::MEMBERS).is_some(),
+            _ => false,
+        };
+        let in_v1 = differs.then(|| Box::new(request(op, &fields, body.clone(), false)));
+        Ok(Self { op, request: request(op, &fields, body, true), in_v1 })
     }
 }
 
-/// The parameter that version 1 misses in a request of version 2.
-fn beyond_v1(op: Op, fields: &Fields<'_>) -> Option<Quit> {
-    let required: &[usize] = match op {
-        Op::Ack => &[fields::ID, fields::TYPE],
-        Op::ListEdit => &[fields::ID, fields::TO, fields::TYPE, fields::MEMBER],
-        _ => &[],
-    };
-    let missing = required.iter().find(|field| !fields.is_string(**field))?;
-    Some(Quit::MissingParam(op, fields::NAMES[*missing]))
-}
-
-fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
+fn request(op: Op, fields: &Fields<'_>, body: Bytes, v2: bool) -> Result<Request, Quit> {
     let missing = |field: usize| Quit::MissingParam(op, fields::NAMES[field]);
     let text = |field: usize| fields.string(field).ok_or_else(|| missing(field));
     let node = |field: usize| text(field).map(NodeName::new);
@@ -272,15 +267,15 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
         },
         Op::Ack => {
             let ids = match fields.get(fields::IDS) {
-                Some(_) => {
+                Some(_) if v2 => {
                     let texts = fields.strings(fields::IDS).ok_or_else(|| missing(fields::IDS))?;
                     texts.iter().filter_map(|text| text.parse().ok()).collect()
                 }
-                None => text(fields::ID)?.parse().into_iter().collect(),
+                _ => text(fields::ID)?.parse().into_iter().collect(),
             };
             let ok = match fields.get(fields::TYPE) {
-                Some(_) => text(fields::TYPE)? == "ok",
-                None => true,
+                None if v2 => true,
+                _ => text(fields::TYPE)? == "ok",
             };
             Request::Ack { ids, ok }
         }
@@ -289,12 +284,12 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes) -> Result<Request, Quit> {
             list: text(fields::TO)?,
             edit: text(fields::TYPE)?,
             members: match fields.get(fields::MEMBERS) {
-                Some(_) => {
-                    let texts = fields.strings(fields::MEMBERS);
+                Some(_) if v2 => {
+                    let texts = fields.strings(fields::MEMBERS).filter(|texts| !texts.is_empty());
                     let texts = texts.ok_or_else(|| missing(fields::MEMBERS))?;
                     texts.into_iter().map(Cow::into_owned).collect()
                 }
-                None => vec![text(fields::MEMBER)?],
+                _ => vec![text(fields::MEMBER)?],
             },
             content: content(fields, body)?,
         },
@@ -452,25 +447,26 @@ mod tests {
     }
 
     #[test]
-    fn version_2_acks_many_at_once_and_what_version_1_misses_is_known() {
+    fn version_2_acks_many_at_once_and_version_1_sees_nothing_of_it() {
         let ids = [1, 2].map(MessageId::from_bits);
         let text = ids.map(|id| format!("\"{id}\"")).join(",");
         let first = ids[0];
-        let type_missing = Quit::MissingParam(Op::Ack, "type");
-        let id_missing = Quit::MissingParam(Op::Ack, "id");
-        for (header, acked, beyond_v1) in [
-            (format!(r#"{{"op":"ack","ids":[{text}]}}"#), ids.to_vec(), Some(id_missing.clone())),
-            (format!(r#"{{"op":"ack","id":"{first}"}}"#), vec![first], Some(type_missing)),
-            (format!(r#"{{"op":"ack","id":"{first}","type":"ok"}}"#), vec![first], None),
-            (r#"{"op":"ack","ids":["x"]}"#.into(), vec![], Some(id_missing)),
+        let ack = |ids: &[MessageId]| Ok(Request::Ack { ids: ids.to_vec(), ok: true });
+        let missing = |field| Err(Quit::MissingParam(Op::Ack, field));
+        for (fields, request, in_v1) in [
+            (format!(r#""ids":[{text}]"#), ack(&ids), Some(missing("id"))),
+            (format!(r#""id":"{first}""#), ack(&[first]), Some(missing("type"))),
+            (format!(r#""id":"{first}","type":"ok""#), ack(&[first]), None),
+            (format!(r#""id":"x","type":"ok","ids":[{text}]"#), ack(&ids), Some(ack(&[]))),
+            (r#""ids":["x"]"#.into(), ack(&[]), Some(missing("id"))),
+            (r#""ids":"x""#.into(), missing("ids"), Some(missing("id"))),
+            (r#""id":"x","type":"ok","ids":[1]"#.into(), missing("ids"), Some(ack(&[]))),
         ] {
+            let header = format!(r#"{{"op":"ack",{fields}}}"#);
             let incoming = Incoming::parse(&message(&header, "")).unwrap();
-            assert_eq!(incoming.request, Ok(Request::Ack { ids: acked, ok: true }), "{header}");
-            assert_eq!(incoming.beyond_v1, beyond_v1, "{header}");
+            let found = (incoming.request, incoming.in_v1.map(|boxed| *boxed));
+            assert_eq!(found, (request, in_v1), "{header}");
         }
-        let missing = Err(Quit::MissingParam(Op::Ack, "ids"));
-        assert_eq!(parse(r#"{"op":"ack","ids":"x"}"#, ""), missing);
-        assert_eq!(parse(r#"{"op":"ack","ids":[1]}"#, ""), missing);
     }
 
     #[test]
@@ -479,7 +475,10 @@ mod tests {
         let incoming = Incoming::parse(&message(header, "")).unwrap();
         let Ok(Request::ListEdit { members, .. }) = incoming.request else { panic!() };
         assert_eq!(members, ["a", "é"]);
-        assert_eq!(incoming.beyond_v1, Some(Quit::MissingParam(Op::ListEdit, "member")));
+        let missing = Err(Quit::MissingParam(Op::ListEdit, "member"));
+        assert_eq!(incoming.in_v1, Some(Box::new(missing)));
+        let header = r#"{"op":"listEdit","id":"1","to":"L","type":"add","members":[]}"#;
+        assert_eq!(parse(header, ""), Err(Quit::MissingParam(Op::ListEdit, "members")));
     }
 
     #[test]

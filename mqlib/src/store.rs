@@ -254,8 +254,8 @@ impl Store {
     /// The node no longer waits for the message, unless it is being filed right now.
     fn forget(&mut self, id: MessageId, node: NodeId) {
         let Some(entry) = self.index.get_mut(id).filter(|entry| !entry.is_filing()) else { return };
-        entry.nodes.retain(|waiting| *waiting != node);
-        if entry.nodes.is_empty() {
+        entry.forget(node);
+        if entry.nodes().is_empty() {
             let (epoch, staged) = (entry.epoch, entry.staged());
             self.index.settle(id);
             self.usage.done(epoch);
@@ -268,7 +268,7 @@ impl Store {
             self.done.push_back(SpoolDone::Listed(token, node, Vec::new(), None, 0));
             return;
         };
-        let waits = |entry: &&Entry| entry.id > after && entry.nodes.contains(&node);
+        let waits = |entry: &&Entry| entry.id > after && entry.waits_for(node);
         let unfiled = self.index.iter().filter(waits).map(|entry| (entry.id, entry.to_one));
         let listing = Listing::new(node, unfiled.collect(), self.deleting.of(node));
         self.listings.insert(token, listing);
@@ -361,7 +361,7 @@ impl Store {
 
     /// How many messages wait here, not yet filed, counted for each node.
     pub fn unfiled(&self) -> usize {
-        self.index.iter().map(|entry| entry.nodes.len()).sum()
+        self.index.iter().map(|entry| entry.nodes().len()).sum()
     }
 }
 

@@ -210,7 +210,11 @@ async fn a_file_in_the_spool_reads_as_a_line_and_the_message_as_delivered() {
         .unwrap_or_else(|| panic!("{line}"));
     assert!(checksum.len() == 8 && checksum.bytes().all(|byte| byte.is_ascii_hexdigit()));
     assert_eq!(length.parse(), Ok(message.len()));
-    let header = format!(r#"{{"op":"deliver","id":"{id}","from":"alice","etc":19}}"#);
+    let (_, posted) = message.split_once(r#""posted":""#).unwrap();
+    let posted = &posted[.."2026-11-21T08:00:00.000Z".len()];
+    assert!(posted.ends_with('Z') && posted.as_bytes()[10] == b'T', "{posted}");
+    let header =
+        format!(r#"{{"op":"deliver","id":"{id}","from":"alice","etc":19,"posted":"{posted}"}}"#);
     let body = r#"{"subject":"hello"}some data"#;
     assert_eq!(message, format!("{:<4x}{header}{body}", header.len()));
 }

@@ -8,7 +8,8 @@ pub struct Limits {
     /// It does not bind what is sent. A client wants a little more here than its server: the server
     /// adds a header to what it forwards.
     pub max_message: usize,
-    /// Size of the read buffer an idle link keeps, and the largest read of small messages.
+    /// Size of the read buffer of a link that is read from, and the largest read of small messages.
+    /// A link that is silent keeps none.
     pub read_buffer: usize,
     /// [`Link::poll_ready`](crate::Link::poll_ready) waits for the socket from this many queued
     /// bytes on.
@@ -21,7 +22,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message: 16 << 20,
-            read_buffer: 4 << 10,
+            read_buffer: 16 << 10,
             write_buffer: 64 << 10,
             max_head: 16 << 10,
         }

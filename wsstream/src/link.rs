@@ -186,7 +186,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
             let count = {
                 // Holds nothing between polls.
                 let read = pin!(self.stream.read_buf(&mut self.read));
-                ready!(read.poll(cx))?
+                match read.poll(cx) {
+                    Poll::Ready(count) => count?,
+                    Poll::Pending => {
+                        // Who is silent for long keeps no buffer.
+                        if self.read.is_empty() {
+                            self.read = BytesMut::new();
+                        }
+                        return Poll::Pending;
+                    }
+                }
             };
             if count == 0 {
                 return Poll::Ready(Ok(None));

@@ -13,8 +13,6 @@ use tokio::io::AsyncWrite;
 
 /// Payloads from this size on are not copied. Bytes.
 const SHARED: usize = 16 << 10;
-/// What an idle link may keep. Bytes.
-const KEPT: usize = 4 << 10;
 /// Slices a write: enough for a full socket buffer of the smallest shared payloads.
 const SLICES: usize = 64;
 
@@ -25,6 +23,8 @@ pub(crate) struct Outbox {
     tail: Vec<u8>,
     sent: usize,
     len: usize,
+    /// How long `tail` was when it was last let go.
+    last: usize,
 }
 
 impl Outbox {
@@ -35,6 +35,10 @@ impl Outbox {
 
     /// Appends by copying.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if self.tail.capacity() == 0 {
+            // A busy link gathers about as much each time.
+            self.tail.reserve(bytes.len().max(self.last.min(SHARED)));
+        }
         self.tail.extend_from_slice(bytes);
         self.len += bytes.len();
     }
@@ -91,9 +95,10 @@ impl Outbox {
         self.sent += count;
         if self.len == 0 {
             self.sent = 0;
-            self.tail.clear();
-            self.tail.shrink_to(KEPT);
-            self.parts.shrink_to(4);
+            // Who has nothing to send keeps no buffer.
+            self.last = self.tail.len();
+            self.tail = Vec::new();
+            self.parts = VecDeque::new();
         }
     }
 }
@@ -141,12 +146,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_outbox_keeps_little_memory() {
+    async fn an_empty_outbox_keeps_no_memory() {
         let mut out = Outbox::default();
         for _ in 0..1000 {
             out.put(&[0; 1000]);
         }
         std::future::poll_fn(|cx| out.poll_write(&mut Sip(Vec::new()), cx, 0)).await.unwrap();
-        assert!(out.tail.capacity() <= KEPT);
+        assert_eq!(out.tail.capacity(), 0);
     }
 }

@@ -5,8 +5,9 @@
 //! message for the life of the link. So the link collects a frame under its own rules (`buffer`),
 //! hands it over when it is whole, and replaces the state machine after a large message.
 //!
-//! What a server sends does not pass through tungstenite: without a mask a frame is a header and the
-//! payload, which the outbox can share. A client's frames are masked, and do.
+//! Two kinds of frames do not pass through it. What a server sends: without a mask a frame is a header
+//! and the payload, which the outbox can share. And the frame that nearly all messages from clients
+//! come in, binary and whole: it only has to be unmasked.
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -25,7 +26,7 @@ use crate::{Error, Limits, buffer};
 /// The longest header, in bytes.
 const MAX_HEADER: usize = 14;
 /// tungstenite's own buffer: it holds one frame at a time, and grows for it. Bytes.
-const INNER_BUFFER: usize = 1 << 10;
+const INNER_BUFFER: usize = 64;
 /// A context that saw a frame beyond this is replaced. Bytes.
 const LARGE: usize = 16 << 10;
 /// Pongs wait while more than this is queued: of several only the last is sent, as RFC 6455 5.5.3
@@ -39,8 +40,8 @@ pub(crate) struct WebSocket {
     role: Role,
     max_message: usize,
     read_buffer: usize,
-    /// Payload bytes of the fragments so far.
-    fragments: usize,
+    /// Payload bytes of the fragments so far, if a message has begun.
+    fragments: Option<usize>,
     saw_large: bool,
     pong_due: bool,
     /// What the close frame will say.
@@ -54,7 +55,7 @@ impl WebSocket {
             role,
             max_message: limits.max_message,
             read_buffer: limits.read_buffer.max(MAX_HEADER),
-            fragments: 0,
+            fragments: None,
             saw_large: false,
             pong_due: false,
             code: CloseCode::Normal,
@@ -80,7 +81,14 @@ impl WebSocket {
     fn next(&mut self, read: &mut BytesMut, out: &mut Outbox) -> Result<Option<Incoming>, Error> {
         loop {
             self.pong(out)?;
-            let Some(total) = self.frame(read)? else { return Ok(None) };
+            let Some((header, total, len)) = self.frame(read)? else { return Ok(None) };
+            if let Some(mask) = self.is_plain(&header) {
+                let payload = buffer::take(read, total - len, len, self.read_buffer);
+                return Ok(Some(Incoming::Message(unmasked(payload, mask))));
+            }
+            if matches!(header.opcode, OpCode::Data(_)) {
+                self.fragments = Some(self.fragments.unwrap_or(0) + len);
+            }
             self.saw_large |= total > LARGE;
             let mut wire = Wire { input: &read[..total], out: &mut *out, room: PONG_ROOM };
             let message = self.context.read(&mut wire);
@@ -101,13 +109,21 @@ impl WebSocket {
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error.into()),
             };
-            self.fragments = 0;
+            self.fragments = None;
             return Ok(Some(Incoming::Message(self.let_go(payload))));
         }
     }
 
-    /// The length of the frame at the front, header included, once it is whole.
-    fn frame(&mut self, read: &mut BytesMut) -> Result<Option<usize>, Error> {
+    /// The mask of a frame from a client that is a whole binary message.
+    fn is_plain(&self, header: &FrameHeader) -> Option<[u8; 4]> {
+        let whole = header.is_final && self.fragments.is_none() && self.role == Role::Server;
+        let reserved = header.rsv1 || header.rsv2 || header.rsv3;
+        let binary = header.opcode == OpCode::Data(Data::Binary);
+        header.mask.filter(|_| whole && binary && !reserved)
+    }
+
+    /// The frame at the front, once it is whole: its header, its length, and that of its payload.
+    fn frame(&self, read: &mut BytesMut) -> Result<Option<(FrameHeader, usize, usize)>, Error> {
         let mut cursor = Cursor::new(&read[..]);
         let Some((header, len)) = FrameHeader::parse(&mut cursor)? else {
             buffer::grow(read, MAX_HEADER, self.read_buffer);
@@ -117,7 +133,8 @@ impl WebSocket {
         if !data && len > 125 {
             return Err(WsError::Protocol(ProtocolError::ControlFrameTooBig).into());
         }
-        let size = if data { len.saturating_add(self.fragments as u64) } else { len };
+        let before = self.fragments.unwrap_or(0) as u64;
+        let size = if data { len.saturating_add(before) } else { len };
         if size > self.max_message as u64 && data {
             return Err(Error::MessageTooLarge { size, limit: self.max_message });
         }
@@ -126,10 +143,7 @@ impl WebSocket {
             buffer::grow(read, total, self.read_buffer);
             return Ok(None);
         }
-        if data {
-            self.fragments = size as usize;
-        }
-        Ok(Some(total))
+        Ok(Some((header, total, len as usize)))
     }
 
     /// A message free of tungstenite's memory, and tungstenite free of the message's.
@@ -201,6 +215,21 @@ impl WebSocket {
         let mut wire = Wire { input: &[], out, room: usize::MAX };
         Ok(self.context.write(&mut wire, message)?)
     }
+}
+
+/// A payload without its mask (RFC 6455 5.3).
+fn unmasked(payload: Bytes, mask: [u8; 4]) -> Bytes {
+    let mut payload = BytesMut::from(payload);
+    let [a, b, c, d] = mask;
+    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = payload.as_chunks_mut();
+    for bytes in words {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
+        *byte ^= mask;
+    }
+    payload.freeze()
 }
 
 fn context(role: Role, max_message: usize) -> WebSocketContext {

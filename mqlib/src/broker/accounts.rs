@@ -134,10 +134,12 @@ impl Broker {
         let unwelcomed = version != Version::V1;
         let session = Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None };
         self.sessions.insert(node, session);
-        if !unwelcomed {
+        if unwelcomed {
+            self.set_busy(id);
+        } else {
             self.send(id, reply::logged_in());
+            self.settle(id);
         }
-        self.settle(id);
         self.pump(now, node);
     }
 
@@ -152,6 +154,8 @@ impl Broker {
             let welcome =
                 Welcome { v: 2, server: SERVER, node, window, queued, max_message, time: &time };
             self.send(link, reply::welcome(&welcome));
+            self.settle(link);
+            self.go_on(now, link);
         }
     }
 
@@ -169,7 +173,8 @@ impl Broker {
         let name = self.directory.user(from.user).map(|user| user.name.clone());
         let name = name.unwrap_or_else(|| "".into());
         let body = etc.unwrap_or_default();
-        let message = reply::queued(op, id, &name, etc.map(<[u8]>::len), body);
+        let posted = self.dates.of(id.millis());
+        let message = reply::queued(op, id, posted, &name, etc.map(<[u8]>::len), body);
         let answer = answer.map(|poster| (poster, AckError::Absent));
         self.commit(id, from, nodes, false, message, answer);
     }

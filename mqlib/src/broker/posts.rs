@@ -228,9 +228,10 @@ impl Broker {
         self.discard(body);
     }
 
-    fn queued(&self, own: NodeId, id: MessageId, etc: Option<usize>, body: &[u8]) -> Bytes {
+    fn queued(&mut self, own: NodeId, id: MessageId, etc: Option<usize>, body: &[u8]) -> Bytes {
         let from = self.directory.user(own.user).map(|user| &*user.name).unwrap_or_default();
-        reply::queued(Queued::Deliver, id, from, etc, body)
+        let posted = self.dates.of(id.millis());
+        reply::queued(Queued::Deliver, id, posted, from, etc, body)
     }
 
     /// Commits a message that is in memory.
@@ -315,7 +316,10 @@ impl Broker {
         let Poster { link, id } = poster;
         let version = self.links.get(&link).map(|link| link.version);
         let reply = match (result, version) {
-            (Ok(message), Some(Version::V2 { .. })) => reply::acked(&id, true, error, message),
+            (Ok(message), Some(Version::V2 { .. })) => {
+                let message = message.map(|message| (message, self.dates.of(message.millis())));
+                reply::acked(&id, true, error, message)
+            }
             (Ok(_), _) => reply::ack(&id, true, error),
             (Err(refusal), _) => reply::ack(&id, false, AckError::Text(refusal.to_string())),
         };

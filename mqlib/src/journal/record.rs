@@ -59,12 +59,14 @@ impl Record {
                 (DELETE, ids.first().copied().unwrap_or(MessageId::ZERO), nodes)
             }
         };
-        out.extend(&[0; 8]);
-        out.extend(&epoch.to_le_bytes());
-        out.extend(&sequence.to_le_bytes());
-        out.extend(&[kind]);
-        out.extend(&id.to_bits().to_le_bytes());
-        out.extend(&(nodes.len() as u32).to_le_bytes());
+        // Checksum and length follow when all is written.
+        let mut head = [0; FIXED + 16 + 4];
+        head[8..16].copy_from_slice(&epoch.to_le_bytes());
+        head[16..24].copy_from_slice(&sequence.to_le_bytes());
+        head[24] = kind;
+        head[FIXED..FIXED + 16].copy_from_slice(&id.to_bits().to_le_bytes());
+        head[FIXED + 16..].copy_from_slice(&(nodes.len() as u32).to_le_bytes());
+        out.extend(&head);
         for node in nodes {
             encode_node(out, *node);
         }

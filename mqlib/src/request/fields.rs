@@ -39,11 +39,6 @@ impl<'a> Fields<'a> {
         self.values[field]
     }
 
-    /// Is the field a string?
-    pub(super) fn is_string(&self, field: usize) -> bool {
-        self.values[field].is_some_and(|raw| raw.get().starts_with('"'))
-    }
-
     /// The field if it is a string.
     pub(super) fn string(&self, field: usize) -> Option<String> {
         let text = self.values[field]?.get();

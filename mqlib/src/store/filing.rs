@@ -46,7 +46,7 @@ impl Store {
                     id: entry.id,
                     to_one: entry.to_one,
                     content: entry.content.clone(),
-                    directories: entry.nodes.iter().filter_map(directory).collect(),
+                    directories: entry.nodes().iter().filter_map(directory).collect(),
                     recovered: entry.recovered,
                 });
             }

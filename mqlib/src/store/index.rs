@@ -11,7 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: MessageId,
-    pub(super) nodes: Vec<NodeId>,
+    /// In order.
+    nodes: Vec<NodeId>,
     pub(super) to_one: bool,
     pub(super) content: Content,
     /// The use of the journal that holds it.
@@ -26,9 +27,11 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(post: Post, epoch: Epoch, due: Duration, recovered: bool) -> Self {
+        let mut nodes = post.nodes;
+        nodes.sort_unstable();
         Self {
             id: post.id,
-            nodes: post.nodes,
+            nodes,
             to_one: post.to_one,
             content: post.content,
             epoch,
@@ -54,8 +57,20 @@ impl Entry {
         }
     }
 
+    /// The nodes that have not acked it.
+    pub(super) fn nodes(&self) -> &[NodeId] {
+        &self.nodes
+    }
+
     pub(super) fn waits_for(&self, node: NodeId) -> bool {
-        self.nodes.contains(&node)
+        self.nodes.binary_search(&node).is_ok()
+    }
+
+    /// The node has acked it.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        if let Ok(position) = self.nodes.binary_search(&node) {
+            self.nodes.remove(position);
+        }
     }
 }
 

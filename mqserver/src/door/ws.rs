@@ -219,6 +219,8 @@ impl Session<'_> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        // Then what was sent before may still wait for the socket, and is not sent once more.
+        let clogged = self.link.queued() > 0;
         loop {
             match self.link.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -238,9 +240,7 @@ impl Session<'_> {
             };
             let sent = match letter {
                 ToLink::Send(message) => self.link.start_send(message),
-                ToLink::Deliver(delivery)
-                    if delivery.redelivered == 0 || self.link.queued() == 0 =>
-                {
+                ToLink::Deliver(delivery) if delivery.redelivered == 0 || !clogged => {
                     let (head, body) = delivery.parts();
                     self.link.start_send_parts(head, body)
                 }

@@ -126,18 +126,19 @@ mod tests {
     use mqlib::request::Version;
 
     const STAMP: Stamp = Stamp { sent: 1, poster: 2, number: 3 };
+    const DATE: &str = "2026-11-21T08:00:00.000Z";
     const POST: &str = "0000001100000022";
     const ID: MessageId = MessageId::from_bits(77);
     const V2: Version = Version::V2 { window: 9 };
 
     fn ack(error: AckError, message: Option<MessageId>) -> Bytes {
-        reply::acked(POST, true, error, message)
+        reply::acked(POST, true, error, message.map(|id| (id, DATE)))
     }
 
     fn deliver(from: &str, version: Version, redelivered: u32, etc: &str) -> Bytes {
         let body = [etc.as_bytes(), &STAMP.to_bytes(), b"more"].concat();
         let etc = Some(etc.len()).filter(|len| *len > 0);
-        let message = reply::queued(Queued::Deliver, ID, from, etc, &body);
+        let message = reply::queued(Queued::Deliver, ID, DATE, from, etc, &body);
         Delivery { message, version, redelivered }.to_bytes()
     }
 
@@ -165,7 +166,10 @@ mod tests {
             (deliver(&user, V2, 0, "{}"), delivered()),
             (deliver(&user, V2, 1, ""), delivered()),
             (format!("00{:x}{header}", header.len()).into(), Seen::Acked(0x11)),
-            (reply::queued(Queued::ListEdited, ID, "u", Some(2), b"{}"), Seen::Noticed(ID.text())),
+            (
+                reply::queued(Queued::ListEdited, ID, DATE, "u", Some(2), b"{}"),
+                Seen::Noticed(ID.text()),
+            ),
         ] {
             assert_eq!(quick(&message), None, "{message:?}");
             assert_eq!(look(&message).unwrap(), seen);
@@ -189,7 +193,7 @@ mod tests {
             reply::quit(&mqlib::quit::Quit::InvalidJson),
             reply::logged_in(),
             reply::ack("1", true, AckError::Absent),
-            reply::queued(Queued::Deliver, MessageId::ZERO, "u", None, b"short"),
+            reply::queued(Queued::Deliver, MessageId::ZERO, DATE, "u", None, b"short"),
             Bytes::from_static(b"junk"),
             Bytes::from_static(b"\xff"),
             Bytes::new(),

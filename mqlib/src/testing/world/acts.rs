@@ -158,7 +158,7 @@ impl World {
         new: Credential,
         node: Credential,
     ) {
-        let incoming = Incoming { op, request: Ok(request), beyond_v1: None };
+        let incoming = Incoming { op, request: Ok(request), in_v1: None };
         self.handle(Input::Request(link, Asked { incoming, new_node: new, node }));
     }
 

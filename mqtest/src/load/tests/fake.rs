@@ -179,7 +179,7 @@ impl State {
         body: &[u8],
     ) {
         let id = self.ids.next(1);
-        let message = reply::queued(Queued::Deliver, id, &me.0, etc, body);
+        let message = reply::queued(Queued::Deliver, id, "", &me.0, etc, body);
         let is_for =
             |node: &Node| users.contains(&node.0) || copies && node.0 == me.0 && node.1 != me.1;
         let nodes: Vec<_> = self.queues.keys().filter(|&node| is_for(node)).cloned().collect();
