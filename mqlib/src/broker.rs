@@ -49,6 +49,13 @@ pub struct Asked {
     pub node: Credential,
 }
 
+impl Asked {
+    /// A request that has no node names.
+    pub fn without_names(incoming: Incoming) -> Self {
+        Self { incoming, new_node: Credential::Empty, node: Credential::Empty }
+    }
+}
+
 /// What happens to the broker.
 #[derive(Debug)]
 pub enum Input {

@@ -45,7 +45,7 @@ impl Hasher {
             Ok(Request::Login { user, node, .. }) => {
                 (Credential::Empty, self.credential(user, node).await?)
             }
-            _ => (Credential::Empty, Credential::Empty),
+            _ => return Ok(Asked::without_names(incoming)),
         };
         Ok(Asked { incoming, new_node, node })
     }

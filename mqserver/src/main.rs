@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A message is a dozen small allocations that threads hand to each other, and each hash one of
-/// 19 MiB that has to be given back to the system: mimalloc is good at both.
+/// 19 MiB that has to be given back to the system: jemalloc is good at both.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How long `mqserver stop` waits.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -77,23 +77,8 @@ pub(crate) async fn listen(door: Arc<Door>, listener: TcpListener) {
 impl Door {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
         let connected = Instant::now();
-        if let Err(error) = prepare(&stream) {
-            return tracing::debug!("{peer}: {error}");
-        }
-        // The first byte decides the framing; who says nothing is taken for an original client.
-        let mut first = [0];
-        tokio::select! {
-            _ = stream.peek(&mut first) => {}
-            () = sleep_until((connected + self.login_timeout).into()) => {
-                return self.send_away(stream, Some(Quit::LoginTimeout)).await;
-            }
-            () = self.stopping.cancelled() => return self.send_away(stream, None).await,
-        }
-        let link = match timeout(HANDSHAKE, Link::accept(stream, &self.limits)).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => return tracing::debug!("{peer}: {error}"),
-            Err(_) => return tracing::debug!("{peer}: no handshake in time"),
-        };
+        // Boxed like all that does not last: a link is idle most of its life.
+        let Some(link) = Box::pin(self.meet(stream, peer, connected)).await else { return };
         let id = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
         let (mail, inbox) = mpsc::unbounded_channel();
         let handle = LinkHandle {
@@ -118,6 +103,38 @@ impl Door {
             // If nobody listens any more, the server is going down anyway.
             let _ = self.events.send(Event::Closed(id));
         }
+    }
+
+    /// The link of a new connection, once it has said what it speaks; `None` if it is closed.
+    async fn meet(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connected: Instant,
+    ) -> Option<Link<TcpStream>> {
+        if let Err(error) = prepare(&stream) {
+            tracing::debug!("{peer}: {error}");
+            return None;
+        }
+        // The first byte decides the framing; who says nothing is taken for an original client.
+        let mut first = [0];
+        tokio::select! {
+            _ = stream.peek(&mut first) => {}
+            () = sleep_until((connected + self.login_timeout).into()) => {
+                self.send_away(stream, Some(Quit::LoginTimeout)).await;
+                return None;
+            }
+            () = self.stopping.cancelled() => {
+                self.send_away(stream, None).await;
+                return None;
+            }
+        }
+        match timeout(HANDSHAKE, Link::accept(stream, &self.limits)).await {
+            Ok(Ok(link)) => return Some(link),
+            Ok(Err(error)) => tracing::debug!("{peer}: {error}"),
+            Err(_) => tracing::debug!("{peer}: no handshake in time"),
+        }
+        None
     }
 }
 
@@ -186,10 +203,10 @@ impl Session<'_> {
                         None => None,
                     };
                     let wait = if last.is_some() { CLOSE } else { CLOSED_BY_PEER };
-                    return self.link.close(last.as_ref().map(reply::quit), wait).await;
+                    return Box::pin(self.link.close(last.as_ref().map(reply::quit), wait)).await;
                 }
                 Wake::Close(quit) => {
-                    return self.link.close(quit.as_ref().map(reply::quit), CLOSE).await;
+                    return Box::pin(self.link.close(quit.as_ref().map(reply::quit), CLOSE)).await;
                 }
             }
         }
@@ -294,6 +311,14 @@ impl Session<'_> {
                     break;
                 }
             };
+            if !incoming.op.is_open_to_strangers() {
+                requests.push(Asked::without_names(incoming));
+                continue;
+            }
+            // What was read before it does not wait for it; and no timer runs meanwhile.
+            let before = std::mem::take(&mut requests);
+            let _ = self.door.events.send(Event::Requests(self.id, before));
+            let _ = self.door.events.send(Event::Asking(self.id));
             let own = match incoming.op {
                 Op::AddNode => self.user.clone(),
                 _ => None,
@@ -301,13 +326,7 @@ impl Session<'_> {
             if let Ok(Request::Login { user, .. }) = &incoming.request {
                 self.user.get_or_insert_with(|| user.clone());
             }
-            if incoming.op.is_open_to_strangers() {
-                // What was read before it does not wait for it; and no timer runs meanwhile.
-                let before = std::mem::take(&mut requests);
-                let _ = self.door.events.send(Event::Requests(self.id, before));
-                let _ = self.door.events.send(Event::Asking(self.id));
-            }
-            match self.door.hasher.ask(incoming, own.as_deref()).await {
+            match Box::pin(self.door.hasher.ask(incoming, own.as_deref())).await {
                 Ok(asked) => requests.push(asked),
                 Err(error) => {
                     tracing::warn!("{error}");
