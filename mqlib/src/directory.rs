@@ -9,6 +9,7 @@ mod list;
 
 pub use list::{ListChange, ListError, Member};
 
+use crate::by_user::ByUser;
 use crate::credential::NodeKey;
 use crate::name;
 use crate::node::{MAX_NODES, NodeId, UserId};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 /// The directory. Its owner is the broker.
 #[derive(Debug, Default)]
 pub struct Directory {
-    users: HashMap<UserId, User>,
+    users: ByUser<User>,
     names: HashMap<Arc<str>, UserId>,
     aliases: HashMap<Arc<str>, UserId>,
     lists: HashMap<Arc<str>, BTreeMap<UserId, Member>>,
@@ -137,7 +138,7 @@ impl Directory {
     }
 
     fn put_user(&mut self, id: UserId, user: User) {
-        if let Some(before) = self.users.get(&id) {
+        if let Some(before) = self.users.get(id) {
             for alias in &before.aliases {
                 self.aliases.remove(alias);
             }
@@ -157,7 +158,7 @@ impl Directory {
 
     /// The user with this number.
     pub fn user(&self, id: UserId) -> Option<&User> {
-        self.users.get(&id)
+        self.users.get(id)
     }
 
     /// The owner of this alias.
@@ -165,9 +166,9 @@ impl Directory {
         self.aliases.get(alias).copied()
     }
 
-    /// All users.
+    /// All users, in the order of their numbers.
     pub fn users(&self) -> impl Iterator<Item = (UserId, &User)> {
-        self.users.iter().map(|(id, user)| (*id, user))
+        self.users.iter()
     }
 
     /// The node of `user` whose name has this key.

@@ -5,6 +5,7 @@
 //! made of names that we encoded, so none leaves it. Directories are 0700, files 0600, links of
 //! either kind are never followed.
 
+use bytes::Bytes;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fmt::Debug;
@@ -77,9 +78,9 @@ pub trait Segment: Debug + Send {
     /// Writes whole blocks; durable on return. `data` starts at an address aligned to [`BLOCK`].
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
     /// The whole content.
-    fn read(&self) -> io::Result<Vec<u8>>;
+    fn read(&self) -> io::Result<Bytes>;
     /// The first block.
-    fn read_head(&self) -> io::Result<Vec<u8>>;
+    fn read_head(&self) -> io::Result<Bytes>;
 }
 
 /// A directory of a real file system.
@@ -302,21 +303,20 @@ impl Segment for FsSegment {
         self.file.write_all_at(data, offset)
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
+    fn read(&self) -> io::Result<Bytes> {
         self.read_prefix(self.len())
     }
 
-    fn read_head(&self) -> io::Result<Vec<u8>> {
+    fn read_head(&self) -> io::Result<Bytes> {
         self.read_prefix(BLOCK as u64)
     }
 }
 
 impl FsSegment {
-    fn read_prefix(&self, len: u64) -> io::Result<Vec<u8>> {
-        let mut content = AlignedBuf::new();
-        content.resize(len as usize);
+    fn read_prefix(&self, len: u64) -> io::Result<Bytes> {
+        let mut content = AlignedBuf::zeroed(len as usize);
         self.file.read_exact_at(content.as_mut_slice(), 0)?;
-        Ok(content.as_slice().to_vec())
+        Ok(Bytes::from_owner(content))
     }
 }
 
@@ -361,6 +361,14 @@ impl AlignedBuf {
         Self::default()
     }
 
+    /// So many zero bytes, which cost nothing before they are touched.
+    pub fn zeroed(len: usize) -> Self {
+        let mut buffer = Self::default();
+        buffer.reserve(len);
+        buffer.len = len;
+        buffer
+    }
+
     /// How many bytes it holds.
     pub fn len(&self) -> usize {
         self.len
@@ -403,6 +411,7 @@ impl AlignedBuf {
         &mut self.bytes[self.start..self.start + self.len]
     }
 
+    /// Makes room for so many bytes in all; new room is zero.
     fn reserve(&mut self, len: usize) {
         if self.start + len <= self.bytes.len() {
             return;
@@ -411,6 +420,12 @@ impl AlignedBuf {
         let start = bytes.as_ptr().align_offset(BLOCK);
         bytes[start..start + self.len].copy_from_slice(self.as_slice());
         (self.bytes, self.start) = (bytes, start);
+    }
+}
+
+impl AsRef<[u8]> for AlignedBuf {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
     }
 }
 

@@ -178,7 +178,7 @@ impl Journal {
             slot.state = State::Live(head.epoch);
             sequence = sequence.max(head.sequence);
             let content = slot.file.read().map_err(|error| OpenError::Io { path, error })?;
-            for record in replay(&content.into(), head.epoch, &mut sequence) {
+            for record in replay(&content, head.epoch, &mut sequence) {
                 if let Record::Post(post) = &record {
                     last_id = last_id.max(post.id);
                 }

@@ -8,6 +8,8 @@
 #[cfg(feature = "queue")]
 pub mod broker;
 #[cfg(feature = "queue")]
+mod by_user;
+#[cfg(feature = "queue")]
 pub mod credential;
 #[cfg(feature = "queue")]
 pub mod directory;

@@ -21,11 +21,12 @@ mod usage;
 pub use config::StoreConfig;
 pub use op::{Fatal, OpenError, Refusal, SpoolDone, SpoolOp, StagedBody};
 
+use crate::by_user::ByUser;
 use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::journal::{Epoch, Journal, Record};
-use crate::node::{NodeId, UserId};
+use crate::node::NodeId;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Wanted};
 use index::{Entry, Index};
@@ -81,7 +82,7 @@ pub struct Store {
     config: StoreConfig,
     journal: Journal,
     registry: Registry,
-    names: HashMap<UserId, Arc<str>>,
+    names: ByUser<Arc<str>>,
     index: Index,
     usage: Usage,
     deleting: Deleting,
@@ -132,7 +133,10 @@ impl Store {
         }
         let (journal, records, last_id) = Journal::open(disk, config.segments, config.segment_len)?;
         let (registry, directory, birth) = Registry::open(disk, birth)?;
-        let names = directory.users().map(|(id, user)| (id, user.name.clone())).collect();
+        let mut names = ByUser::default();
+        for (id, user) in directory.users() {
+            names.insert(id, user.name.clone());
+        }
         let mut store = Self {
             config,
             journal,
@@ -302,13 +306,13 @@ impl Store {
     fn learn_names(&mut self, edits: &[Edit]) {
         for edit in edits {
             if let Edit::User(id, user) = edit {
-                self.names.entry(*id).or_insert_with(|| user.name.clone());
+                self.names.insert(*id, user.name.clone());
             }
         }
     }
 
     fn directory(&self, node: NodeId) -> Option<Arc<str>> {
-        let name = self.names.get(&node.user)?;
+        let name = self.names.get(node.user)?;
         Some(spool::directory(name, node).into())
     }
 

@@ -128,7 +128,7 @@ impl Broker {
         let first = self.limits.redelivery;
         let (window, most) = match version {
             Version::V1 => (1, first),
-            Version::V2 { window } => (window, self.limits.redelivery_max),
+            Version::V2 { window } => (window, self.limits.redelivery_max.max(first)),
         };
         let queue = Queue::new(node, window, Patience { first, most });
         let unwelcomed = version != Version::V1;

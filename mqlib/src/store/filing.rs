@@ -40,7 +40,7 @@ impl Store {
                 let Some(entry) = self.index.next_to_file(now, urgent) else { break };
                 let names = &self.names;
                 let directory = |node: &NodeId| {
-                    names.get(&node.user).map(|name| spool::directory(name, *node).into())
+                    names.get(node.user).map(|name| spool::directory(name, *node).into())
                 };
                 batch.push(FileJob {
                     id: entry.id,

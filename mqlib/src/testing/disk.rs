@@ -17,6 +17,7 @@ mod state;
 mod tests;
 
 use crate::disk::{BLOCK, Disk, Segment};
+use bytes::Bytes;
 use inode::{Content, Directory, Id, Inode};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
@@ -362,12 +363,12 @@ impl Segment for OpenFile {
             .run(Op::SegmentWrite, |state, turn| state.write(turn, self.file, offset, data, true))
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
-        self.read_prefix(self.len)
+    fn read(&self) -> io::Result<Bytes> {
+        self.read_prefix(self.len).map(Bytes::from)
     }
 
-    fn read_head(&self) -> io::Result<Vec<u8>> {
-        self.read_prefix(BLOCK as u64)
+    fn read_head(&self) -> io::Result<Bytes> {
+        self.read_prefix(BLOCK as u64).map(Bytes::from)
     }
 }
 
