@@ -283,13 +283,13 @@ async fn the_answer_to_a_login_says_who_answers_and_what_waits() {
 #[tokio::test]
 async fn a_login_is_answered_before_what_was_sent_behind_it() {
     let (_store, server) = people("").await;
-    for framing in BOTH {
-        let mut bob = Node::connect(&server, framing).await;
-        bob.send(&json!({"op": "login", "userId": "bob", "nodeId": "n0", "v": 2})).await;
-        bob.send(&json!({"op": "post", "id": "1", "to": {}, "noNodes": true})).await;
-        assert_eq!(bob.next().await["info"], "ok login");
-        assert_eq!(bob.next().await["id"], "1");
-        bob.close().await;
+    for (framing, user) in BOTH.into_iter().zip(["alice", "bob"]) {
+        let mut client = Node::connect(&server, framing).await;
+        client.send(&json!({"op": "login", "userId": user, "nodeId": "n0", "v": 2})).await;
+        client.send(&json!({"op": "post", "id": "1", "to": {}, "noNodes": true})).await;
+        assert_eq!(client.next().await["info"], "ok login");
+        assert_eq!(client.next().await["id"], "1");
+        client.close().await;
     }
 }
 
