@@ -73,11 +73,16 @@ export class Client {
 
   /** A connection of that node. */
   static async login(userId) {
-    const client = await Client.connect();
-    client.send({ op: "login", userId, nodeId: "phone" });
-    const { op, info } = await client.reply();
-    if (op !== "info" || info !== "ok login") throw new Error(`${op}: ${info}`);
-    return client;
+    for (let tries = 50; ; tries--) {
+      const client = await Client.connect();
+      client.send({ op: "login", userId, nodeId: "phone" });
+      const { op, info } = await client.reply();
+      if (op === "info" && info === "ok login") return client;
+      // The server learns of the end of an earlier connection when it does.
+      if (info !== "node already active" || tries === 0) throw new Error(`${op}: ${info}`);
+      await client.closed();
+      await new Promise((resume) => setTimeout(resume, 100));
+    }
   }
 
   send(header, etc, data) {
