@@ -138,8 +138,8 @@ impl Head {
 
 impl Journal {
     /// Opens the journal of `disk`, or makes one of `count` segments of `len` bytes, and replays
-    /// what is in it. Segments that exist are all taken, at the length they have. Also gives an id no smaller than any that was used. Appends start in a fresh
-    /// segment.
+    /// what is in it. Segments that exist are all taken, at the length they have. Also gives an id no
+    /// smaller than any that was used. Appends start in a fresh segment.
     pub fn open(
         disk: &dyn Disk,
         count: usize,

@@ -11,8 +11,8 @@
 //! buffer until the framing (`raw` or `websocket`) finds a whole frame in it; what is sent gathers
 //! in the `outbox` until it is flushed in one write; [`Link::close`] says goodbye.
 //!
-//! Memory follows what has arrived, never what was announced, and an idle link keeps no more than
-//! two small buffers. The owner sets `TCP_NODELAY`, keepalive and deadlines: there is no clock here
+//! Memory follows what has arrived, never what was announced, and an idle link keeps no
+//! buffer. The owner sets `TCP_NODELAY`, keepalive and deadlines: there is no clock here
 //! but in [`Link::close`].
 
 mod buffer;
