@@ -209,12 +209,18 @@ fn note(op: &str, info: &str) -> Bytes {
 
 /// The answer to a post, ping or listEdit: `ok`, perhaps with what did not work, or failed whole.
 pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
-    acked(id, ok, error, None)
+    acked(id, ok, error, None, None)
 }
 
 /// The answer to a post on a link of version 2, with the id that the message got and the date of it,
-/// if it got one.
-pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &str)>) -> Bytes {
+/// if it got one; and with an `etc` that says whom it did not reach.
+pub fn acked(
+    id: &str,
+    ok: bool,
+    error: AckError,
+    message: Option<(MessageId, &str)>,
+    failed: Option<&[u8]>,
+) -> Bytes {
     let write = |id: &str, error: &AckError| {
         let mut out = header::begin(160 + id.len());
         put(&mut out, &["{\"op\":\"ack\",\"id\":"]);
@@ -233,8 +239,12 @@ pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &s
             out.extend_from_slice(&id.text());
             put(&mut out, &["\",\"posted\":\"", posted, "\""]);
         }
+        if let Some(etc) = failed {
+            put(&mut out, &[",\"etc\":"]);
+            crate::json::write(&mut out, &etc.len());
+        }
         put(&mut out, &["}"]);
-        header::finish(out, &[])
+        header::finish(out, &[failed.unwrap_or_default()])
     };
     let cut = AckError::Text("error text too long".into());
     // In the end there is a client whose own id fills a header.
@@ -394,10 +404,14 @@ mod tests {
                 ),
             ),
             (
-                acked("m1", true, AckError::Absent, Some((id, DATE))),
+                acked("m1", true, AckError::Absent, Some((id, DATE)), None),
                 format!(
                     r#"71  {{"op":"ack","id":"m1","type":"ok","msgid":"{zeros}1",{POSTED}}}"#
                 ),
+            ),
+            (
+                acked("m1", true, AckError::Text("x".into()), None, Some(br#"{"failed":{}}"#)),
+                r#"37  {"op":"ack","id":"m1","type":"ok","error":"x","etc":13}{"failed":{}}"#.into(),
             ),
             (
                 welcome(&Welcome {

@@ -10,9 +10,11 @@
 //! the journal keeps a message until the disk is known to have its file.
 
 mod job;
+mod measure;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
+pub use measure::{Amount, Measured, ToMeasure};
 
 use crate::id::MessageId;
 use crate::name;
@@ -39,6 +41,16 @@ pub enum Content {
     Whole(Bytes),
     /// A large one, whose body is on disk already.
     Staged(Staged),
+}
+
+impl Content {
+    /// The message's length in bytes.
+    pub fn message_len(&self) -> usize {
+        match self {
+            Self::Whole(message) => message.len(),
+            Self::Staged(staged) => staged.header.len() + staged.body_len as usize,
+        }
+    }
 }
 
 /// A large message: its body is in `spool/.staged/<number>`.

@@ -13,8 +13,10 @@
 mod commit;
 mod config;
 mod filing;
+mod holds;
 mod index;
 mod listing;
+mod measuring;
 mod op;
 mod usage;
 
@@ -29,8 +31,10 @@ use crate::journal::{Epoch, Journal, Record};
 use crate::node::NodeId;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Wanted};
+use holds::Holds;
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
+use measuring::Measuring;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -97,12 +101,16 @@ pub struct Store {
     blocked: bool,
     listings: HashMap<u64, Listing>,
     copies: Vec<Copying>,
+    measuring: HashMap<u64, Measuring>,
+    holds: Holds,
     filing_jobs: usize,
     /// Files to be written again, once the disk has room.
     refile: Vec<MessageId>,
     retry: Vec<Job>,
     retry_at: Option<Duration>,
     last_id: MessageId,
+    /// The last that an earlier life may have left in the journal.
+    recovered_to: MessageId,
     next_staged: u64,
     jobs: VecDeque<Job>,
     done: VecDeque<SpoolDone>,
@@ -152,11 +160,14 @@ impl Store {
             blocked: false,
             listings: HashMap::new(),
             copies: Vec::new(),
+            measuring: HashMap::new(),
+            holds: Holds::default(),
             filing_jobs: 0,
             refile: Vec::new(),
             retry: Vec::new(),
             retry_at: None,
             last_id,
+            recovered_to: last_id,
             next_staged: 0,
             jobs: VecDeque::new(),
             done: VecDeque::new(),
@@ -223,6 +234,7 @@ impl Store {
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
+            SpoolOp::Measure(token, up_to, nodes) => self.measure(token, up_to, nodes),
             SpoolOp::Stage(token, body, header_len, copies) => {
                 let first = self.next_staged;
                 self.next_staged += copies as u64;
@@ -354,6 +366,7 @@ impl Store {
             && self.acks.is_empty()
             && self.listings.is_empty()
             && self.copies.is_empty()
+            && self.holds.is_empty()
             && self.index.live() == 0
             && self.deleting.is_empty()
     }

@@ -22,6 +22,8 @@ pub enum Mutation {
     DropSync,
     /// Posters are answered before the commit.
     AckBeforeCommit,
+    /// Posters are not told whom their posts did not reach.
+    DropSilently,
 }
 
 /// What happened in a run that broke no promise.
@@ -33,6 +35,8 @@ pub struct Report {
     pub delivered: u64,
     /// Times the server went down.
     pub crashes: u64,
+    /// Times a poster was told that a queue is full.
+    pub full: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -40,6 +44,7 @@ impl std::ops::AddAssign for Report {
         self.acked += other.acked;
         self.delivered += other.delivered;
         self.crashes += other.crashes;
+        self.full += other.full;
     }
 }
 
@@ -62,7 +67,8 @@ mod tests {
             total += simulate(seed, Mutation::None)
                 .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         }
-        assert!(total.acked > 1000 && total.crashes > 100, "the world has gone quiet: {total:?}");
+        let busy = total.acked > 1000 && total.crashes > 100 && total.full > 100;
+        assert!(busy, "the world has gone quiet: {total:?}");
     }
 
     #[test]
@@ -75,9 +81,18 @@ mod tests {
 
     #[test]
     fn a_server_broken_on_purpose_is_found_out() {
-        for mutation in [Mutation::DropSync, Mutation::AckBeforeCommit] {
+        use Mutation::{AckBeforeCommit, DropSilently, DropSync};
+        for mutation in [DropSync, AckBeforeCommit, DropSilently] {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }
+    }
+}
+#[cfg(test)]
+mod debug_one {
+    #[test]
+    fn one() {
+        let seed = std::env::var("SEED").unwrap().parse().unwrap();
+        println!("{:?}", super::simulate(seed, super::Mutation::None));
     }
 }

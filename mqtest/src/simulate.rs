@@ -39,6 +39,8 @@ enum Broken {
     DropSync,
     /// Posters are answered before the commit
     AckBeforeCommit,
+    /// Posters are not told whom their posts did not reach
+    DropSilently,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -49,6 +51,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         None => Mutation::None,
         Some(Broken::DropSync) => Mutation::DropSync,
         Some(Broken::AckBeforeCommit) => Mutation::AckBeforeCommit,
+        Some(Broken::DropSilently) => Mutation::DropSilently,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.
@@ -107,6 +110,7 @@ fn report_to_user(
             "acked": report.acked,
             "delivered": report.delivered,
             "crashes": report.crashes,
+            "full": report.full,
             "seconds": took.as_secs_f64(),
             "violations": violations.collect::<Vec<_>>(),
         });
@@ -121,14 +125,17 @@ fn report_to_user(
             None => "",
             Some(Broken::DropSync) => " --mutate drop-sync",
             Some(Broken::AckBeforeCommit) => " --mutate ack-before-commit",
+            Some(Broken::DropSilently) => " --mutate drop-silently",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
     println!(
-        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} promises broken, {:.0} s",
+        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} times full, {} promises broken, \
+         {:.0} s",
         report.acked,
         report.delivered,
         report.crashes,
+        report.full,
         violations.len(),
         took.as_secs_f64()
     );

@@ -1,12 +1,12 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
-use super::{Content, STAGED, Staged};
+use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
 use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
 use bytes::Bytes;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -93,6 +93,20 @@ pub enum Job {
         to: Arc<str>,
         /// What the first node has acked already.
         except: Vec<MessageId>,
+        /// What it has got so far, but for what is for one node only.
+        copied: Amount,
+    },
+    /// Count what waits for nodes. Thousands of files may be looked at, so it is no job for the
+    /// thread that reads for everyone.
+    Measure {
+        /// To be handed back.
+        token: u64,
+        /// Only up to this one.
+        up_to: MessageId,
+        /// The nodes.
+        directories: Vec<ToMeasure>,
+        /// Messages for one node of a user that are not to be counted.
+        to_one: HashSet<MessageId>,
     },
     /// Make all files durable, so that a use of the journal can be freed.
     Checkpoint {
@@ -118,8 +132,10 @@ pub enum JobDone {
     Read(NodeId, Vec<ReadOne>),
     /// A large body: its files, its length and its checksum.
     Staged(u64, Vec<u64>, io::Result<(u64, u32)>),
-    /// A node has what another has.
-    Copied(u64, io::Result<()>),
+    /// A node has what another has; how much of it is new to it, but for what is for one node only.
+    Copied(u64, io::Result<Amount>),
+    /// What waits for nodes.
+    Measured(u64, io::Result<Measured>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
     /// There was no room for now: the job is to be run again later.
@@ -187,12 +203,22 @@ impl Job {
                 shop.unstage(&numbers);
                 JobDone::Nothing
             }
-            Self::Copy { token, from, to, except } => match shop.copy(&from, &to, &except) {
-                Err(error) if is_full(&error) => {
-                    JobDone::Again(Self::Copy { token, from, to, except }, error)
+            Self::Copy { token, from, to, except, mut copied } => {
+                match shop.copy(&from, &to, &except, &mut copied) {
+                    Err(error) if is_full(&error) => {
+                        JobDone::Again(Self::Copy { token, from, to, except, copied }, error)
+                    }
+                    result => JobDone::Copied(token, result.map(|()| copied)),
                 }
-                result => JobDone::Copied(token, result),
-            },
+            }
+            Self::Measure { token, up_to, directories, to_one } => {
+                match shop.measure(up_to, &directories, to_one.clone()) {
+                    Err(error) if is_full(&error) => {
+                        JobDone::Again(Self::Measure { token, up_to, directories, to_one }, error)
+                    }
+                    result => JobDone::Measured(token, result),
+                }
+            }
             Self::Checkpoint { epoch, staged } => {
                 let result = disk.sync_all();
                 if result.is_ok() {
@@ -273,7 +299,7 @@ fn exists(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AlreadyExists
 }
 
-fn missing(error: &io::Error) -> bool {
+pub(super) fn missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
 
@@ -282,7 +308,7 @@ fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 }
 
 /// Something else stands where a directory should.
-fn is_planted(error: &io::Error) -> bool {
+pub(super) fn is_planted(error: &io::Error) -> bool {
     let loops = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     loops || error.kind() == ErrorKind::NotADirectory
 }
@@ -296,8 +322,8 @@ const TRIES: usize = 8;
 pub type ReadOne = (MessageId, io::Result<Option<Bytes>>);
 
 /// A worker at its disk.
-struct Shop<'a> {
-    disk: &'a dyn Disk,
+pub(super) struct Shop<'a> {
+    pub(super) disk: &'a dyn Disk,
     note: &'a mut dyn FnMut(String),
 }
 
@@ -339,7 +365,7 @@ impl Shop<'_> {
     }
 
     /// Takes what is no directory out of the way, and keeps it.
-    fn set_aside(&mut self, path: &str) -> io::Result<()> {
+    pub(super) fn set_aside(&mut self, path: &str) -> io::Result<()> {
         if path == super::QUARANTINE {
             return Err(ErrorKind::NotADirectory.into());
         }
@@ -492,11 +518,18 @@ impl Shop<'_> {
         }
     }
 
-    fn copy(&mut self, from: &str, to: &str, except: &[MessageId]) -> io::Result<()> {
+    /// Links what is in one directory into another; what is new there is added to `copied`.
+    fn copy(
+        &mut self,
+        from: &str,
+        to: &str,
+        except: &[MessageId],
+        copied: &mut Amount,
+    ) -> io::Result<()> {
         let disk = self.disk;
         let names = self.names(from)?;
         for name in names {
-            let Some((id, _)) = super::parse_name(&name) else { continue };
+            let Some((id, to_one)) = super::parse_name(&name) else { continue };
             if except.contains(&id) {
                 continue;
             }
@@ -516,7 +549,13 @@ impl Shop<'_> {
                         self.in_directory(&target, || disk.link(&source, &target))?;
                     }
                 }
-                result => result?,
+                result => {
+                    result?;
+                    if !to_one {
+                        let len = disk.lengths(to, &[name]).pop().and_then(Result::ok);
+                        copied.add_file(len.unwrap_or(0));
+                    }
+                }
             }
         }
         self.disk.sync_all()

@@ -63,6 +63,17 @@ pub enum Violation {
     /// Something still waits although all that wait for it are there.
     #[error("stuck: {0}")]
     Stuck(String),
+    /// A post was acked, and a recipient neither has it nor is said to have a full queue.
+    #[error("post {post} was acked, but is not stored for {node:?}, and nobody was told")]
+    Untold {
+        /// The poster's number for it.
+        post: u64,
+        /// The node.
+        node: NodeId,
+    },
+    /// What is counted as waiting does not wait.
+    #[error("nothing waits, but is counted: {0}")]
+    Miscounted(String),
     /// The server could not start again.
     #[error("the store does not open: {0}")]
     Closed(String),
@@ -128,6 +139,12 @@ impl History {
 
     pub(super) fn acked(&mut self, post: u64) {
         self.acked.insert(post);
+    }
+
+    /// Was a message of the post committed for the node?
+    pub(super) fn is_for(&self, post: u64, node: NodeId) -> bool {
+        let mut messages = self.messages.values();
+        messages.any(|message| message.post == Some(post) && message.nodes.contains(&node))
     }
 
     pub(super) fn delivered(&mut self, node: NodeId, id: MessageId) -> Result<(), Violation> {

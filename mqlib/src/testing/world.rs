@@ -31,6 +31,8 @@ const LARGE: usize = 4096;
 const STEPS: usize = 600;
 /// Steps that a healthy world needs at most to come to rest.
 const REST: usize = 20_000;
+/// Posts after the last fault, while queues of earlier lives are emptied.
+const POSTS: u64 = 60;
 
 /// A running server: what a crash takes away.
 struct Server {
@@ -60,9 +62,14 @@ pub(super) struct World {
     now: Now,
     links: u64,
     posts: u64,
+    /// For whom each post is, by name.
+    meant: HashMap<u64, Vec<NodeId>>,
+    full: u64,
     crashes: u64,
-    /// No more faults: the world comes to rest.
+    /// No more faults: the world comes to rest,
     calm: bool,
+    /// after so many posts more.
+    posts_left: u64,
 }
 
 impl World {
@@ -79,8 +86,11 @@ impl World {
             now: Now { mono: Duration::ZERO, wall: 1_700_000_000_000 },
             links: 0,
             posts: 0,
+            meant: HashMap::new(),
+            full: 0,
             crashes: 0,
             calm: false,
+            posts_left: POSTS,
         }
     }
 
@@ -94,6 +104,7 @@ impl World {
             acked: self.history.acked_posts(),
             delivered: self.history.deliveries,
             crashes: self.crashes,
+            full: self.full,
         })
     }
 
@@ -129,6 +140,8 @@ impl World {
                         warm: 2000,
                         pending: 6,
                         flying: 3000,
+                        queue_messages: 12,
+                        queue_bytes: 20_000,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -155,6 +168,7 @@ impl World {
 
     /// The server goes down, by power cut or by kill.
     fn crash(&mut self) -> Result<(), Violation> {
+        eprintln!("CRASH");
         self.crashes += 1;
         self.server = None;
         for client in &mut self.clients {
@@ -281,6 +295,7 @@ impl World {
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
             }
+            if matches!(done, SpoolDone::Listed(..) | SpoolDone::Measured(..) | SpoolDone::Copied(..) | SpoolDone::Loaded(_,_,None)) { eprintln!("{done:?}"); }
             server.broker.handle(now, Input::Spool(done));
         }
         self.after(healthy)
@@ -370,6 +385,7 @@ impl World {
             }
             _ => {}
         }
+        match &op { SpoolOp::Commit(post) => eprintln!("commit {} {:?} one {}", post.id, post.nodes, post.to_one), SpoolOp::List(..) | SpoolOp::Delete(..) | SpoolOp::Measure(..) | SpoolOp::Copy(..) => eprintln!("{op:?}"), _ => {} }
         server.ops.push_back(op);
         Ok(())
     }
@@ -397,6 +413,10 @@ impl World {
             return Err(Violation::Stuck(self.unrest()));
         }
         self.history.check()?;
+        let counted = self.server.as_ref().map(|server| server.broker.counted());
+        if let Some(counted) = counted.filter(|counted| !counted.is_empty()) {
+            return Err(Violation::Miscounted(counted));
+        }
         self.check_spool()
     }
 
