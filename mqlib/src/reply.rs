@@ -9,6 +9,7 @@ use crate::quit::Quit;
 use crate::request::Version;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The error text of an ack: absent, `null`, or lines.
 ///
@@ -340,6 +341,17 @@ impl Reply {
     /// The text of `etc`, a JSON value, if there is one.
     pub fn etc(&self) -> Option<Bytes> {
         self.etc.map(|length| self.body.slice(..length))
+    }
+
+    /// Whom a post did not reach, by name, and why, from the ack of it in version 2.
+    pub fn failed(&self) -> BTreeMap<String, String> {
+        #[derive(Default, Deserialize)]
+        struct Etc {
+            #[serde(default)]
+            failed: BTreeMap<String, String>,
+        }
+        let etc = self.etc().and_then(|etc| serde_json::from_slice::<Etc>(&etc).ok());
+        etc.unwrap_or_default().failed
     }
 
     /// What follows `etc`.

@@ -88,11 +88,3 @@ mod tests {
         }
     }
 }
-#[cfg(test)]
-mod debug_one {
-    #[test]
-    fn one() {
-        let seed = std::env::var("SEED").unwrap().parse().unwrap();
-        println!("{:?}", super::simulate(seed, super::Mutation::None));
-    }
-}

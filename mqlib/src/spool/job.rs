@@ -91,7 +91,7 @@ pub enum Job {
         from: Arc<str>,
         /// The directory of the node that gets it.
         to: Arc<str>,
-        /// What the first node has acked already.
+        /// What one of them has acked already.
         except: Vec<MessageId>,
         /// What it has got so far, but for what is for one node only.
         copied: Amount,

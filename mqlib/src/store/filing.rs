@@ -76,7 +76,9 @@ impl Store {
                 (Some(from), Some(to))
                     if held == [false; 2] && !self.index.iter().any(unfiled) =>
                 {
-                    let except = self.deleting.of(copying.from);
+                    // What the other has acked itself is about to be removed there.
+                    let mut except = self.deleting.of(copying.from);
+                    except.extend(self.deleting.of(copying.to));
                     let (token, copied) = (copying.token, Amount::default());
                     self.holds.begin(token, [copying.to].into());
                     self.jobs.push_back(Job::Copy { token, from, to, except, copied });

@@ -168,7 +168,6 @@ impl World {
 
     /// The server goes down, by power cut or by kill.
     fn crash(&mut self) -> Result<(), Violation> {
-        eprintln!("CRASH");
         self.crashes += 1;
         self.server = None;
         for client in &mut self.clients {
@@ -295,7 +294,6 @@ impl World {
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
             }
-            if matches!(done, SpoolDone::Listed(..) | SpoolDone::Measured(..) | SpoolDone::Copied(..) | SpoolDone::Loaded(_,_,None)) { eprintln!("{done:?}"); }
             server.broker.handle(now, Input::Spool(done));
         }
         self.after(healthy)
@@ -385,7 +383,6 @@ impl World {
             }
             _ => {}
         }
-        match &op { SpoolOp::Commit(post) => eprintln!("commit {} {:?} one {}", post.id, post.nodes, post.to_one), SpoolOp::List(..) | SpoolOp::Delete(..) | SpoolOp::Measure(..) | SpoolOp::Copy(..) => eprintln!("{op:?}"), _ => {} }
         server.ops.push_back(op);
         Ok(())
     }
