@@ -210,17 +210,37 @@ fn note(op: &str, info: &str) -> Bytes {
 
 /// The answer to a post, ping or listEdit: `ok`, perhaps with what did not work, or failed whole.
 pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
-    acked(id, ok, error, None, None)
+    acked(id, ok, error, None)
 }
 
 /// The answer to a post on a link of version 2, with the id that the message got and the date of it,
-/// if it got one; and with an `etc` that says whom it did not reach.
-pub fn acked(
+/// if it got one.
+pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &str)>) -> Bytes {
+    ack_of(id, ok, error, message, false, None)
+}
+
+/// The answer to a post that was posted before, and became this message then.
+pub fn acked_again(id: &str, message: MessageId, posted: &str) -> Bytes {
+    ack_of(id, true, AckError::Absent, Some((message, posted)), true, None)
+}
+
+/// As [`acked`], of a post that some did not get, whom `etc` names.
+pub fn acked_but(
+    id: &str,
+    error: AckError,
+    message: Option<(MessageId, &str)>,
+    etc: &[u8],
+) -> Bytes {
+    ack_of(id, true, error, message, false, Some(etc))
+}
+
+fn ack_of(
     id: &str,
     ok: bool,
     error: AckError,
     message: Option<(MessageId, &str)>,
-    failed: Option<&[u8]>,
+    dup: bool,
+    etc: Option<&[u8]>,
 ) -> Bytes {
     let write = |id: &str, error: &AckError| {
         let mut out = header::begin(160 + id.len());
@@ -240,12 +260,12 @@ pub fn acked(
             out.extend_from_slice(&id.text());
             put(&mut out, &["\",\"posted\":\"", posted, "\""]);
         }
-        if let Some(etc) = failed {
+        if let Some(etc) = etc {
             put(&mut out, &[",\"etc\":"]);
             crate::json::write(&mut out, &etc.len());
         }
-        put(&mut out, &["}"]);
-        header::finish(out, &[failed.unwrap_or_default()])
+        put(&mut out, &[if dup { ",\"dup\":true}" } else { "}" }]);
+        header::finish(out, &[etc.unwrap_or_default()])
     };
     let cut = AckError::Text("error text too long".into());
     // In the end there is a client whose own id fills a header.
@@ -300,6 +320,9 @@ pub struct Reply {
     /// Version 2: the id that a post got.
     #[serde(default)]
     pub msgid: Option<String>,
+    /// Version 2: the post was stored before, and not again.
+    #[serde(default)]
+    pub dup: bool,
     /// The version in the answer to a login of version 2.
     #[serde(default)]
     pub v: Option<u8>,
@@ -416,13 +439,13 @@ mod tests {
                 ),
             ),
             (
-                acked("m1", true, AckError::Absent, Some((id, DATE)), None),
+                acked("m1", true, AckError::Absent, Some((id, DATE))),
                 format!(
                     r#"71  {{"op":"ack","id":"m1","type":"ok","msgid":"{zeros}1",{POSTED}}}"#
                 ),
             ),
             (
-                acked("m1", true, AckError::Text("x".into()), None, Some(br#"{"failed":{}}"#)),
+                acked_but("m1", AckError::Text("x".into()), None, br#"{"failed":{}}"#),
                 r#"37  {"op":"ack","id":"m1","type":"ok","error":"x","etc":13}{"failed":{}}"#.into(),
             ),
             (

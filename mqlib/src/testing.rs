@@ -7,7 +7,7 @@
 
 mod client;
 pub mod disk;
-mod history;
+pub mod history;
 mod world;
 
 pub use history::Violation;
@@ -22,6 +22,8 @@ pub enum Mutation {
     DropSync,
     /// Posters are answered before the commit.
     AckBeforeCommit,
+    /// What nodes have posted is forgotten.
+    ForgetPosts,
     /// Posters are not told whom their posts did not reach.
     DropSilently,
 }
@@ -81,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_server_broken_on_purpose_is_found_out() {
-        use Mutation::{AckBeforeCommit, DropSilently, DropSync};
-        for mutation in [DropSync, AckBeforeCommit, DropSilently] {
+        use Mutation::{AckBeforeCommit, DropSilently, DropSync, ForgetPosts};
+        for mutation in [DropSync, AckBeforeCommit, ForgetPosts, DropSilently] {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }

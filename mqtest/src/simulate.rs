@@ -39,6 +39,8 @@ enum Broken {
     DropSync,
     /// Posters are answered before the commit
     AckBeforeCommit,
+    /// What nodes have posted is forgotten
+    ForgetPosts,
     /// Posters are not told whom their posts did not reach
     DropSilently,
 }
@@ -51,6 +53,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         None => Mutation::None,
         Some(Broken::DropSync) => Mutation::DropSync,
         Some(Broken::AckBeforeCommit) => Mutation::AckBeforeCommit,
+        Some(Broken::ForgetPosts) => Mutation::ForgetPosts,
         Some(Broken::DropSilently) => Mutation::DropSilently,
     };
     if args.mutate.is_some() {
@@ -125,6 +128,7 @@ fn report_to_user(
             None => "",
             Some(Broken::DropSync) => " --mutate drop-sync",
             Some(Broken::AckBeforeCommit) => " --mutate ack-before-commit",
+            Some(Broken::ForgetPosts) => " --mutate forget-posts",
             Some(Broken::DropSilently) => " --mutate drop-silently",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");

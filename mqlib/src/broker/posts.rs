@@ -8,6 +8,7 @@ use crate::id::MessageId;
 use crate::journal::Post;
 use crate::node::{NodeId, UserId};
 use crate::now::Now;
+use crate::posted::PostKey;
 use crate::queue::Item;
 use crate::reply::{self, AckError, Queued};
 use crate::request::{Content, Kind, Request, Version};
@@ -27,10 +28,6 @@ pub(super) struct Committing {
     len: usize,
     /// Who is told, with the last message of a post.
     answer: Option<(Poster, AckError)>,
-    /// It is one of several messages of one post, and not the last.
-    goes_on: bool,
-    /// An earlier one of them was refused.
-    refused: Option<Refusal>,
 }
 
 /// A request whose large body is on its way to the disk.
@@ -38,6 +35,7 @@ pub(super) struct Committing {
 pub(super) struct Staging {
     link: LinkId,
     own: NodeId,
+    key: Option<PostKey>,
     carried: Carried,
 }
 
@@ -89,7 +87,14 @@ pub(super) struct Meant {
 
 impl Broker {
     /// Takes a request that carries a message; a large one goes to the disk first.
-    pub(super) fn carry(&mut self, now: Now, link: LinkId, own: NodeId, request: Request) {
+    pub(super) fn carry(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        own: NodeId,
+        request: Request,
+        key: Option<PostKey>,
+    ) {
         let (carried, content) = match request {
             Request::Post { id, to, no_nodes, content } => {
                 (Carried::Post { id, to, no_nodes, etc: content.etc }, content)
@@ -110,13 +115,14 @@ impl Broker {
             self.send(link, reply::ack(carried.id(), false, AckError::Text(why)));
             return self.settle(link);
         }
-        if content.body.len() <= self.limits.large {
-            return self.deliver(now, link, own, carried, Body::Here(content));
+        // The messages of one post have to fit into one batch.
+        let copies = carried.messages();
+        if content.body.len().saturating_mul(copies) <= self.limits.large {
+            return self.deliver(now, link, own, key, carried, Body::Here(content));
         }
         let token = self.next_token();
         let header = self.queued(own, MessageId::ZERO, carried.etc(), &[]);
-        let copies = carried.messages();
-        self.staging.insert(token, Staging { link, own, carried });
+        self.staging.insert(token, Staging { link, own, key, carried });
         self.set_busy(link);
         self.spool(SpoolOp::Stage(token, content.body, header.len(), copies));
     }
@@ -142,11 +148,15 @@ impl Broker {
         token: u64,
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
-        let Some(Staging { link, own, carried }) = self.staging.remove(&token) else { return };
+        let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
         match result {
+            // It was posted again, or will be, on another connection, and may overtake nothing there.
+            Ok(copies) if key.is_some() && !self.links.contains_key(&link) => {
+                self.discard(Body::Staged { etc: carried.etc(), copies });
+            }
             Ok(copies) => {
                 let body = Body::Staged { etc: carried.etc(), copies };
-                self.deliver(now, link, own, carried, body);
+                self.deliver(now, link, own, key, carried, body);
             }
             Err(refusal) => {
                 let error = AckError::Text(refusal.to_string());
@@ -157,14 +167,22 @@ impl Broker {
         self.go_on(now, link);
     }
 
-    fn deliver(&mut self, now: Now, link: LinkId, own: NodeId, carried: Carried, body: Body) {
+    fn deliver(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        own: NodeId,
+        key: Option<PostKey>,
+        carried: Carried,
+        body: Body,
+    ) {
         match carried {
             Carried::Post { id, to, no_nodes, .. } => {
-                let poster = Poster { link, id, failed: Failed::default() };
+                let poster = Poster { link, id, key, failed: Failed::default() };
                 self.post(now, own, poster, &to, no_nodes, None, body);
             }
             Carried::Ping { id, alias, no_nodes, .. } => {
-                let poster = Poster { link, id, failed: Failed::default() };
+                let poster = Poster { link, id, key, failed: Failed::default() };
                 let owner = self.directory.alias(&alias).and_then(|id| self.directory.user(id));
                 match owner.map(|owner| owner.name.to_string()) {
                     Some(owner) => {
@@ -175,7 +193,7 @@ impl Broker {
                 }
             }
             Carried::ListEdit { id, edit, .. } => {
-                let poster = Poster { link, id, failed: Failed::default() };
+                let poster = Poster { link, id, key, failed: Failed::default() };
                 self.edit_list(now, own, poster, &edit, body);
             }
         }
@@ -300,9 +318,11 @@ impl Broker {
                     copy.content(self.queued(own, id, etc, &[]))
                 }
             };
+            let key = answer.as_ref().and_then(|(poster, _)| poster.key);
             let answer = if left == 0 { answer.clone() } else { None };
             let goes_on = answer.is_none();
-            self.commit_content(id, own, nodes, to_one, content, answer, goes_on);
+            let post = Post { id, origin: own, nodes, to_one, content, key, goes_on };
+            self.commit_post(post, answer);
         }
         self.discard(body);
     }
@@ -324,45 +344,27 @@ impl Broker {
         answer: Option<(Poster, AckError)>,
     ) {
         let content = spool::Content::Whole(message);
-        self.commit_content(id, own, nodes, to_one, content, answer, false);
+        let post = Post { id, origin: own, nodes, to_one, content, key: None, goes_on: false };
+        self.commit_post(post, answer);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a commit has that many parts")]
-    fn commit_content(
-        &mut self,
-        id: MessageId,
-        origin: NodeId,
-        nodes: Vec<NodeId>,
-        to_one: bool,
-        content: spool::Content,
-        answer: Option<(Poster, AckError)>,
-        goes_on: bool,
-    ) {
-        let message = match &content {
+    fn commit_post(&mut self, post: Post, answer: Option<(Poster, AckError)>) {
+        let len = post.content.message_len();
+        self.tally.add(&post.nodes, post.to_one, len);
+        let message = match &post.content {
             spool::Content::Whole(message) => Some(message.clone()),
             spool::Content::Staged(_) => None,
         };
-        let recipients = nodes.clone();
-        let len = content.message_len();
-        self.tally.add(&nodes, to_one, len);
-        self.committing.push_back(Committing {
-            id,
-            nodes: recipients,
-            to_one,
-            message,
-            len,
-            answer,
-            goes_on,
-            refused: None,
-        });
-        self.spool(SpoolOp::Commit(Post { id, origin, nodes, to_one, content }));
+        let (id, nodes, to_one) = (post.id, post.nodes.clone(), post.to_one);
+        self.committing.push_back(Committing { id, nodes, to_one, message, len, answer });
+        self.spool(SpoolOp::Commit(post));
     }
 
     /// The store has made a message durable, or not.
     pub(super) fn committed(&mut self, now: Now, id: MessageId, result: Result<(), Refusal>) {
         let Some(committing) = self.committing.pop_front() else { return };
         debug_assert_eq!(committing.id, id, "commits are answered in order");
-        let Committing { nodes, to_one, message, len, answer, goes_on, refused, .. } = committing;
+        let Committing { nodes, to_one, message, len, answer, .. } = committing;
         if result.is_ok() {
             for node in nodes {
                 if let Some(session) = self.sessions.get_mut(&node) {
@@ -374,12 +376,8 @@ impl Broker {
         } else {
             self.tally.remove(&nodes, to_one, len);
         }
-        let refused = refused.or(result.err());
-        if goes_on && let Some(next) = self.committing.front_mut() {
-            next.refused = refused;
-        }
         if let Some((poster, error)) = answer {
-            self.answer(poster, error, refused.map_or(Ok(Some(id)), Err));
+            self.answer(poster, error, result.map(|()| Some(id)));
         }
     }
 
@@ -397,13 +395,16 @@ impl Broker {
         error: AckError,
         result: Result<Option<MessageId>, Refusal>,
     ) {
-        let Poster { link, id, failed } = poster;
+        let Poster { link, id, failed, .. } = poster;
         let error = failed.error(error);
         let version = self.links.get(&link).map(|link| link.version);
         let reply = match (result, version) {
             (Ok(message), Some(Version::V2 { .. })) => {
                 let message = message.map(|message| (message, self.dates.of(message.millis())));
-                reply::acked(&id, true, error, message, failed.etc().as_deref())
+                match failed.etc() {
+                    Some(etc) => reply::acked_but(&id, error, message, &etc),
+                    None => reply::acked(&id, true, error, message),
+                }
             }
             (Ok(_), _) => reply::ack(&id, true, error),
             (Err(refusal), _) => reply::ack(&id, false, AckError::Text(refusal.to_string())),

@@ -1,10 +1,12 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
+use super::recall::{Remember, Remembered};
 use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
 use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
+use crate::posted::Entry;
 use bytes::Bytes;
 use std::collections::{BinaryHeap, HashSet};
 use std::io::{self, ErrorKind};
@@ -117,6 +119,24 @@ pub enum Job {
     },
     /// Remove a node's directory if it is empty.
     Tidy(Arc<str>),
+    /// Put what nodes have posted into their files, before a use of the journal can be freed.
+    Remember {
+        /// The use.
+        epoch: Epoch,
+        /// The nodes.
+        nodes: Vec<Remember>,
+    },
+    /// Read what a node has posted.
+    Recall {
+        /// To be handed back.
+        token: u64,
+        /// The node, too.
+        node: NodeId,
+        /// Its file.
+        path: Arc<str>,
+        /// What does not stand there yet.
+        recent: Vec<Entry>,
+    },
 }
 
 /// What became of a [`Job`].
@@ -138,6 +158,10 @@ pub enum JobDone {
     Measured(u64, io::Result<Measured>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
+    /// What nodes have posted is in their files.
+    Remembered(Epoch, io::Result<Remembered>),
+    /// What a node has posted lately, the oldest first.
+    Recalled(u64, NodeId, io::Result<Vec<Entry>>),
     /// There was no room for now: the job is to be run again later.
     Again(Job, io::Error),
     /// Done, or not worth a word.
@@ -152,7 +176,7 @@ pub enum Lane {
     Change,
     /// It reads files.
     Read,
-    /// It syncs the file system.
+    /// It syncs the file system, or gets ready for that.
     Sync,
 }
 
@@ -160,8 +184,8 @@ impl Job {
     /// The lane it belongs to.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Read { .. } | Self::List { .. } => Lane::Read,
-            Self::Checkpoint { .. } => Lane::Sync,
+            Self::Read { .. } | Self::List { .. } | Self::Recall { .. } => Lane::Read,
+            Self::Checkpoint { .. } | Self::Remember { .. } => Lane::Sync,
             _ => Lane::Change,
         }
     }
@@ -231,6 +255,18 @@ impl Job {
                 let _ = disk.remove_dir(&directory);
                 JobDone::Nothing
             }
+            Self::Remember { epoch, nodes } => match shop.remember(&nodes) {
+                Err(error) if is_full(&error) => {
+                    JobDone::Again(Self::Remember { epoch, nodes }, error)
+                }
+                result => JobDone::Remembered(epoch, result),
+            },
+            Self::Recall { token, node, path, recent } => match shop.recall(&path, &recent) {
+                Err(error) if is_full(&error) => {
+                    JobDone::Again(Self::Recall { token, node, path, recent }, error)
+                }
+                result => JobDone::Recalled(token, node, result),
+            },
         }
     }
 }
@@ -295,7 +331,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| files.contains(&code))
 }
 
-fn exists(error: &io::Error) -> bool {
+pub(super) fn exists(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AlreadyExists
 }
 
@@ -324,7 +360,7 @@ pub type ReadOne = (MessageId, io::Result<Option<Bytes>>);
 /// A worker at its disk.
 pub(super) struct Shop<'a> {
     pub(super) disk: &'a dyn Disk,
-    note: &'a mut dyn FnMut(String),
+    pub(super) note: &'a mut dyn FnMut(String),
 }
 
 impl Shop<'_> {
@@ -342,7 +378,7 @@ impl Shop<'_> {
 
     /// Makes the directory of `path` when it turns out to be missing, also when another worker tidies
     /// it away in between.
-    fn in_directory(
+    pub(super) fn in_directory(
         &mut self,
         path: &str,
         mut act: impl FnMut() -> io::Result<()>,

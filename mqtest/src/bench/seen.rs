@@ -132,7 +132,7 @@ mod tests {
     const V2: Version = Version::V2 { window: 9 };
 
     fn ack(error: AckError, message: Option<MessageId>) -> Bytes {
-        reply::acked(POST, true, error, message.map(|id| (id, DATE)), None)
+        reply::acked(POST, true, error, message.map(|id| (id, DATE)))
     }
 
     fn deliver(from: &str, version: Version, redelivered: u32, etc: &str) -> Bytes {
