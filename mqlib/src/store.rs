@@ -19,6 +19,7 @@ mod listing;
 mod measuring;
 mod op;
 mod recent;
+mod space;
 mod usage;
 
 pub use config::StoreConfig;
@@ -38,6 +39,7 @@ use index::{Entry, Index};
 use listing::{Deleting, Listing};
 use measuring::Measuring;
 use recent::Recent;
+use space::Space;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -110,6 +112,7 @@ pub struct Store {
     holds: Holds,
     /// What nodes have posted.
     recent: Recent,
+    space: Space,
     filing_jobs: usize,
     /// Files to be written again, once the disk has room.
     refile: Vec<MessageId>,
@@ -172,6 +175,7 @@ impl Store {
             measuring: HashMap::new(),
             holds: Holds::default(),
             recent: Recent::default(),
+            space: Space::default(),
             filing_jobs: 0,
             refile: Vec::new(),
             retry: Vec::new(),
@@ -398,6 +402,7 @@ impl Store {
             }
             self.jobs.extend(std::mem::take(&mut self.retry));
         }
+        self.look_for_space(now, false);
         self.file(now);
     }
 
@@ -407,7 +412,7 @@ impl Store {
         let files = (self.filing_jobs < FILING_JOBS && self.retry_at.is_none())
             .then(|| self.index.next_due())
             .flatten();
-        [acks, files, self.retry_at].into_iter().flatten().min()
+        [acks, files, self.retry_at, self.space.next_look()].into_iter().flatten().min()
     }
 
     /// The next job for a worker.
