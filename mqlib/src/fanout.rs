@@ -120,7 +120,11 @@ mod tests {
         let sender = NodeId { user: directory.user_id(sender).unwrap(), offset: 0 };
         let to: Vec<_> = to.iter().map(|(name, kind)| (name.to_string(), *kind)).collect();
         let fanout = fanout(&directory, sender, &to, no_nodes);
-        (show(&fanout.nodes), fanout.to_one.iter().map(|one| show(one)).collect(), fanout.failed.error(fanout.error))
+        (
+            show(&fanout.nodes),
+            fanout.to_one.iter().map(|one| show(one)).collect(),
+            fanout.failed.error(fanout.error),
+        )
     }
 
     #[test]

@@ -73,9 +73,7 @@ impl Store {
             let held = [copying.from, copying.to].map(|node| self.holds.covers(node));
             let ends = (self.directory(copying.from), self.directory(copying.to));
             match ends {
-                (Some(from), Some(to))
-                    if held == [false; 2] && !self.index.iter().any(unfiled) =>
-                {
+                (Some(from), Some(to)) if held == [false; 2] && !self.index.iter().any(unfiled) => {
                     // What the other has acked itself is about to be removed there.
                     let mut except = self.deleting.of(copying.from);
                     except.extend(self.deleting.of(copying.to));
