@@ -21,6 +21,9 @@ struct Use {
     leaving: bool,
 }
 
+/// A node, the place of the first of its posts in its file if that is known, and the posts.
+pub(super) type Leaving = (NodeId, Option<usize>, Vec<Entry>);
+
 /// What nodes have posted lately.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
@@ -42,9 +45,8 @@ impl Recent {
         self.uses.range_mut(..=epoch).for_each(|(_, used)| used.full = true);
     }
 
-    /// The oldest use, if its posts are to be put into files now; each node with its posts and with
-    /// the place of the first, if that is known.
-    pub(super) fn leave(&mut self) -> Option<(Epoch, Vec<(NodeId, Option<usize>, Vec<Entry>)>)> {
+    /// The oldest use, if its posts are to be put into files now.
+    pub(super) fn leave(&mut self) -> Option<(Epoch, Vec<Leaving>)> {
         let (epoch, used) = self.uses.first_key_value()?;
         if !used.full || used.leaving {
             return None;
