@@ -128,6 +128,8 @@ impl World {
             min_free: 1,
             listing: 5,
         };
+        // Queues that are often full, and queues that grow long.
+        let queue_messages = if self.chance(50) { 12 } else { 1000 };
         loop {
             let disk = self.disk.mount();
             let birth = Birth { salt: [1; 32], tag: 7 };
@@ -146,8 +148,8 @@ impl World {
                         warm: 2000,
                         pending: 6,
                         flying: 3000,
-                        queue_messages: 12,
-                        queue_bytes: 20_000,
+                        queue_messages,
+                        queue_bytes: u64::from(queue_messages) << 11,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -299,6 +301,9 @@ impl World {
                 && let Some(post) = server.staging.remove(token)
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
+            }
+            if let SpoolDone::Refused(id, _) = &done {
+                self.history.not_stored(*id);
             }
             server.broker.handle(now, Input::Spool(done));
         }
