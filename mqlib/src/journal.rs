@@ -297,5 +297,7 @@ fn replay(content: &Bytes, epoch: u64, sequence: &mut u64) -> Vec<Record> {
     records
 }
 
+#[cfg(all(test, feature = "testing"))]
+mod fuzz;
 #[cfg(test)]
 mod tests;

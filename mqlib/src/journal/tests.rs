@@ -33,11 +33,11 @@ impl Store {
     }
 }
 
-fn node(user: u32) -> NodeId {
+pub(super) fn node(user: u32) -> NodeId {
     NodeId { user: UserId(user), offset: 1 }
 }
 
-fn post(id: u128, size: usize) -> Record {
+pub(super) fn post(id: u128, size: usize) -> Record {
     let content = Content::Whole(vec![b'x'; size].into());
     let nodes = vec![node(1), node(2)];
     Record::Post(Post {
