@@ -13,6 +13,7 @@
 mod accounts;
 mod lists;
 mod posts;
+mod reposts;
 mod session;
 
 use crate::directory::{Credential, Directory};
@@ -20,6 +21,7 @@ use crate::id::{IdSource, MessageId};
 use crate::limits::Limits;
 use crate::node::{NodeId, UserId};
 use crate::now::{Dates, Now};
+use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::Delivery;
@@ -27,6 +29,7 @@ use crate::request::{Incoming, Op, Request, Version};
 use crate::store::{Opened, SpoolDone, SpoolOp};
 use bytes::Bytes;
 use posts::{Committing, Staging};
+use reposts::Posted;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
@@ -116,6 +119,7 @@ struct Session {
     unwelcomed: bool,
     /// When the retry timer is set to go off.
     retry_at: Option<Duration>,
+    posted: Posted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -324,6 +328,7 @@ impl Broker {
     }
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
+        let Some((asked, key)) = self.recognise(id, asked) else { return };
         let Asked { incoming: Incoming { op, request, in_v1 }, new_node, node } = asked;
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
@@ -353,7 +358,7 @@ impl Broker {
                 }
                 self.settle(id);
             }
-            (Ok(request), Some(own)) => self.carry(now, id, own, request),
+            (Ok(request), Some(own)) => self.carry(now, id, own, request, key),
             // Told apart above: what is left needs a login.
             (Ok(_), None) => debug_assert!(op != Op::Login, "strangers are refused"),
         }
@@ -411,6 +416,7 @@ impl Broker {
                     self.pump(now, node);
                 }
             }
+            SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
         }
@@ -444,4 +450,6 @@ struct Poster {
     link: LinkId,
     /// The poster's own id for the post.
     id: String,
+    /// The same, by which a repeat is known.
+    key: Option<PostKey>,
 }

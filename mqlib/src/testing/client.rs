@@ -4,6 +4,8 @@ use crate::broker::LinkId;
 use crate::credential::NodeKey;
 use crate::directory::Credential;
 use crate::id::MessageId;
+use crate::request::Request;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Users in the world.
 pub(super) const USERS: usize = 3;
@@ -15,12 +17,20 @@ pub(super) const NODES: usize = 3;
 pub(super) struct Client {
     pub(super) link: Option<LinkId>,
     pub(super) logged_in: bool,
+    /// It got a window and marks at its login.
+    pub(super) speaks_v2: bool,
     /// A register, addNode or login was sent and not answered.
     pub(super) asking: bool,
     /// The server has said that the node exists.
     pub(super) confirmed: bool,
     /// Delivered and not acked.
     pub(super) received: Vec<MessageId>,
+    /// Posts of version 1 without an answer.
+    pub(super) loose: Vec<u64>,
+    /// Posts of version 2 without an answer, by their numbers.
+    pub(super) unacked: BTreeMap<u64, Request>,
+    /// Those of them that are to be posted once more, before any other.
+    pub(super) reposts: VecDeque<u64>,
 }
 
 impl Client {
@@ -30,6 +40,7 @@ impl Client {
         self.logged_in = false;
         self.asking = false;
         self.received.clear();
+        self.reposts = self.unacked.keys().copied().collect();
     }
 }
 

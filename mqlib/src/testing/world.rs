@@ -7,7 +7,7 @@ mod acts;
 
 use super::client::{Client, NODES, USERS, key, user};
 use super::disk::SimDisk;
-use super::history::{History, Violation};
+use super::history::{History, NodeRef, PostRef, Violation};
 use super::{Mutation, Report};
 use crate::broker::{Broker, Input, LinkId, Output};
 use crate::directory::Credential;
@@ -60,6 +60,8 @@ pub(super) struct World {
     now: Now,
     links: u64,
     posts: u64,
+    /// Who posted each post, by its number.
+    senders: Vec<NodeRef>,
     crashes: u64,
     /// No more faults: the world comes to rest.
     calm: bool,
@@ -75,10 +77,11 @@ impl World {
             disk,
             server: None,
             clients: (0..USERS * NODES).map(|_| Client::default()).collect(),
-            history: History::default(),
+            history: History::of_reposts(),
             now: Now { mono: Duration::ZERO, wall: 1_700_000_000_000 },
             links: 0,
             posts: 0,
+            senders: Vec::new(),
             crashes: 0,
             calm: false,
         }
@@ -91,8 +94,8 @@ impl World {
         }
         self.come_to_rest()?;
         Ok(Report {
-            acked: self.history.acked_posts(),
-            delivered: self.history.deliveries,
+            acked: self.history.counts().acked,
+            delivered: self.history.counts().deliveries,
             crashes: self.crashes,
         })
     }
@@ -123,7 +126,7 @@ impl World {
             };
             match opened {
                 Ok((store, opened)) => {
-                    self.history.crashed(opened.last_id);
+                    self.history.crashed(Some(opened.last_id));
                     let limits = Limits {
                         large: LARGE,
                         warm: 2000,
@@ -290,7 +293,12 @@ impl World {
     fn after(&mut self, healthy: bool) -> Result<(), Violation> {
         let Some(server) = &mut self.server else { return Ok(()) };
         let early = self.mutation == Mutation::AckBeforeCommit;
-        while let Some(done) = server.store.poll_done() {
+        while let Some(mut done) = server.store.poll_done() {
+            if let SpoolDone::Recalled(_, _, posts) = &mut done
+                && self.mutation == Mutation::ForgetPosts
+            {
+                posts.clear();
+            }
             if !(early && matches!(done, SpoolDone::Committed(_) | SpoolDone::Refused(..))) {
                 server.done.push_back(done);
             }
@@ -355,23 +363,25 @@ impl World {
                     }
                     spool::Content::Staged(staged) => server.staged.remove(&staged.number),
                 };
-                self.history.committing(number, post.id, &post.nodes, post.to_one)?;
+                let post_ref = number.and_then(|number| post_ref(&self.senders, number));
+                let nodes: Vec<_> = post.nodes.iter().map(|&node| node.into()).collect();
+                self.history.committing(post_ref, post.id, &nodes, post.to_one);
                 if self.mutation == Mutation::AckBeforeCommit {
                     server.done.push_back(SpoolDone::Committed(post.id));
                 }
             }
-            SpoolOp::Copy(_, _, to) => self.history.copying(*to),
+            SpoolOp::Copy(_, _, to) => self.history.copying((*to).into()),
             SpoolOp::Delete(ids, nodes) => {
                 for id in ids {
                     for node in nodes {
-                        self.history.deleting(*node, *id);
+                        self.history.deleting((*node).into(), *id);
                     }
                 }
             }
             _ => {}
         }
         server.ops.push_back(op);
-        Ok(())
+        self.history.verdict()
     }
 
     /// Faults stop, everyone comes and acks: then nothing may wait any more, nor be lost.
@@ -396,14 +406,16 @@ impl World {
         if !self.is_at_rest() {
             return Err(Violation::Stuck(self.unrest()));
         }
-        self.history.check()?;
+        self.history.settle();
+        self.history.verdict()?;
         self.check_spool()
     }
 
     fn is_at_rest(&self) -> bool {
         let Some(server) = &self.server else { return false };
-        let clients_rest =
-            self.clients.iter().all(|client| client.logged_in && client.received.is_empty());
+        let clients_rest = self.clients.iter().all(|client| {
+            client.logged_in && client.received.is_empty() && client.reposts.is_empty()
+        });
         clients_rest
             && server.ops.is_empty()
             && server.done.is_empty()
@@ -447,4 +459,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The post of that number.
+fn post_ref(senders: &[NodeRef], number: u64) -> Option<PostRef> {
+    let index = usize::try_from(number.checked_sub(1)?).ok()?;
+    Some(PostRef { from: *senders.get(index)?, seq: number })
 }
