@@ -20,19 +20,21 @@ struct Script<'a> {
     journal: Journal,
     last: MessageId,
     /// All that was ever written, and what of it was in the batch.
-    written: Replayed,
+    written: Vec<(Epoch, Record)>,
     batch: Vec<Record>,
     /// The oldest epoch that the newest head says is needed.
     needed: Epoch,
+    /// How often it was opened.
+    lives: u32,
 }
 
 impl<'a> Script<'a> {
     fn new(rest: &'a [u8]) -> Self {
         let disk = SimDisk::new(0);
         disk.create_dir("journal").unwrap();
-        let (journal, ..) = Journal::open(&disk, SEGMENTS, LEN as u64).unwrap();
+        let (journal, ..) = Journal::open(&disk, SEGMENTS, LEN as u64, 1).unwrap();
         let (written, batch) = (Vec::new(), Vec::new());
-        Self { rest, disk, journal, last: MessageId::ZERO, written, batch, needed: 0 }
+        Self { rest, disk, journal, last: MessageId::ZERO, written, batch, needed: 0, lives: 1 }
     }
 
     fn byte(&mut self) -> u8 {
@@ -82,9 +84,13 @@ impl<'a> Script<'a> {
     /// The batch is lost.
     fn open(&mut self) {
         self.batch.clear();
-        let (journal, replayed, last) = Journal::open(&self.disk, SEGMENTS, LEN as u64).unwrap();
+        self.lives += 1;
+        let opened = Journal::open(&self.disk, SEGMENTS, LEN as u64, self.lives);
+        let (journal, replayed) = opened.unwrap();
         let expected = self.written.iter().filter(|(epoch, _)| *epoch >= self.needed);
-        assert!(replayed.iter().eq(expected), "what was written is replayed");
+        assert!(replayed.records.iter().eq(expected), "what was written is replayed");
+        assert!(replayed.damage.is_empty() && replayed.harmless.is_empty(), "{replayed:?}");
+        let last = replayed.last_id;
         assert!(self.written.iter().all(|record| id(record) <= last) && last <= self.last);
         self.journal = journal;
     }
@@ -124,7 +130,7 @@ impl<'a> Script<'a> {
 fn id((_, record): &(Epoch, Record)) -> MessageId {
     match record {
         Record::Post(post) => post.id,
-        Record::Delete(..) => MessageId::ZERO,
+        Record::Delete(..) | Record::End => MessageId::ZERO,
     }
 }
 
@@ -135,18 +141,18 @@ fn replay() {
         script.run();
         script.open();
         let from = script.damage();
-        let Ok((_, replayed, last)) = Journal::open(&script.disk, SEGMENTS, LEN as u64) else {
+        let Ok((_, replayed)) = Journal::open(&script.disk, SEGMENTS, LEN as u64, 0) else {
             return;
         };
         // With enough tries a checksum can be forged; then it is enough to survive it.
         let Some(from) = from else { return };
         let mut written = script.written.iter().filter(|(epoch, _)| *epoch >= from);
-        for record in &replayed {
+        for record in &replayed.records {
             assert!(
                 written.any(|other| other == record),
                 "{record:?} was not written, or not here"
             );
-            assert!(id(record) <= last);
+            assert!(id(record) <= replayed.last_id);
         }
     });
 }

@@ -190,6 +190,14 @@ fn a_flipped_bit_anywhere_is_told_and_costs_the_record_it_hit() {
 }
 
 #[test]
+fn a_new_journal_that_a_crash_left_without_a_record_is_not_damaged() {
+    let store = Store::new();
+    let (mut journal, ..) = store.open();
+    journal.advance(MessageId::ZERO).unwrap();
+    assert!(store.look().2.is_empty());
+}
+
+#[test]
 fn what_a_crash_tore_off_the_last_batch_is_no_damage() {
     for block in [3, 4] {
         let store = two_batches();
