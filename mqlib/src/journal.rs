@@ -349,7 +349,8 @@ fn look(disk: &dyn Disk, replayed: &mut Replayed) -> Result<Vec<Option<Head>>, O
     Ok(heads)
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod fuzz;
 #[cfg(test)]
 mod tests;
