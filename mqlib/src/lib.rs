@@ -19,6 +19,8 @@ pub mod disk;
 mod failed;
 #[cfg(feature = "queue")]
 mod fanout;
+#[cfg(test)]
+mod fuzz;
 pub mod header;
 pub mod id;
 #[cfg(feature = "queue")]
