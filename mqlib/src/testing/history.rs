@@ -120,13 +120,14 @@ impl History {
         if entry.fate == Fate::Acked {
             return;
         }
-        let acks = entry.acks_before;
+        let (acks, again) = (entry.acks_before, entry.again);
         self.counts.acked += 1;
         self.answered(post, Fate::Acked);
         if let Some(receiver) = self.receivers.get_mut(&post.from) {
             receiver.durable(acks);
         }
-        let Some(id) = id else { return };
+        // What was refused at first, and nobody heard of it, comes behind what was taken.
+        let Some(id) = id.filter(|_| !again) else { return };
         match self.latest_ack.get(&post.from) {
             Some(&(seq, _)) if seq > post.seq => {}
             Some(&(_, last)) if last >= id => self.broken(Violation::Id { id, last }),
