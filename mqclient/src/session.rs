@@ -160,7 +160,8 @@ impl Session {
         let Phase::Connecting { until } = self.phase else { return };
         let Login { version, window, .. } = Login::asked(&self.config);
         let window = Some(window).filter(|_| version == Version::V2);
-        self.login = request::login(&self.config.user, &self.config.node, window);
+        let config = &self.config;
+        self.login = request::login(&config.user, &config.node, window, config.takeover);
         if self.login.is_none() {
             return self.end(Error::Argument("names of more than 65,000 bytes"));
         }

@@ -15,6 +15,7 @@ mod lists;
 mod posts;
 mod session;
 
+use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
 use crate::id::{IdSource, MessageId};
 use crate::limits::Limits;
@@ -23,8 +24,9 @@ use crate::now::{Dates, Now};
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::Delivery;
-use crate::request::{Incoming, Op, Request, Version};
+use crate::request::{Incoming, NodeName, Op, Request, Version};
 use crate::store::{Opened, SpoolDone, SpoolOp};
+use accounts::NewNode;
 use bytes::Bytes;
 use posts::{Committing, Staging};
 use std::cmp::Reverse;
@@ -43,16 +45,27 @@ pub struct LinkId(pub u64);
 pub struct Asked {
     /// The request.
     pub incoming: Incoming,
+    /// Its passwords, hashed. A post, which is most of what comes, has none.
+    pub names: Option<Box<Names>>,
+}
+
+/// The passwords of a request: node names, and an invitation's token.
+#[derive(Debug, Default)]
+pub struct Names {
     /// The key of `newNode`.
     pub new_node: Credential,
     /// The key of `prevNode`, or of a login's `nodeId`.
     pub node: Credential,
+    /// The name that `new_node` is the key of, if we make it instead of the client.
+    pub issued: Option<NodeName>,
+    /// What is kept of the invitation that comes along.
+    pub invitation: Option<InvitationKey>,
 }
 
 impl Asked {
     /// A request that has no node names.
     pub fn without_names(incoming: Incoming) -> Self {
-        Self { incoming, new_node: Credential::Empty, node: Credential::Empty }
+        Self { incoming, names: None }
     }
 }
 
@@ -69,6 +82,9 @@ pub enum Input {
     Invalid(LinkId, Quit),
     /// It is gone, both ways.
     Closed(LinkId),
+    /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
+    /// number.
+    Invite(u64, Vec<InvitationKey>, Duration),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -87,6 +103,8 @@ pub enum Output {
     Close(LinkId, Quit),
     /// Hand this to the store.
     Spool(SpoolOp),
+    /// These invitations are good, and durable.
+    Invited(u64),
     /// The operator should know.
     Trouble(String),
 }
@@ -125,12 +143,26 @@ enum Timer {
 }
 
 /// What a directory edit, or a copy, was asked for.
-#[derive(Debug)]
-struct Answer {
-    link: LinkId,
-    reply: Bytes,
-    /// A node that has got more than it knew, if it is online.
-    copied_to: Option<NodeId>,
+enum Answer {
+    /// By a client.
+    Reply {
+        link: LinkId,
+        reply: Bytes,
+        /// A node that has got more than it knew, if it is online.
+        copied_to: Option<NodeId>,
+    },
+    /// By the operator: invitations.
+    Invited(u64),
+}
+
+impl std::fmt::Debug for Answer {
+    /// Without the reply, in which there may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
+            Self::Invited(number) => f.debug_tuple("Invited").field(number).finish(),
+        }
+    }
 }
 
 /// Counts for the operator.
@@ -168,9 +200,11 @@ pub struct Broker {
 impl Broker {
     /// The broker of a store that was just opened.
     pub fn new(limits: Limits, opened: Opened) -> Self {
+        let mut directory = opened.directory;
+        directory.limit(limits.accounts);
         Self {
             limits,
-            directory: opened.directory,
+            directory,
             ids: IdSource::new(opened.birth.tag, opened.last_id),
             dates: Dates::default(),
             links: HashMap::new(),
@@ -254,6 +288,7 @@ impl Broker {
                 _ => self.close(id, quit),
             },
             Input::Closed(id) => self.closed(now, id),
+            Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
             Input::Spool(done) => self.spooled(now, done),
         }
     }
@@ -324,27 +359,31 @@ impl Broker {
     }
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
-        let Asked { incoming: Incoming { op, request, in_v1 }, new_node, node } = asked;
+        let Asked { incoming: Incoming { op, request, in_v1 }, names } = asked;
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
         let request = match in_v1 {
             Some(request) if link.version == Version::V1 => *request,
             _ => request,
         };
+        let Names { new_node, node, issued, invitation } =
+            names.map_or_else(Names::default, |names| *names);
         match (request, own) {
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
             (Ok(Request::Register { user, aliases, .. }), None) => {
-                self.register(id, &user, new_node, &aliases);
+                let first = NewNode { key: new_node, issued };
+                self.register(now, id, &user, first, &aliases, invitation);
             }
             (Ok(Request::Register { user, aliases, .. }), Some(own)) => {
+                let new_node = if issued.is_some() { Credential::Empty } else { new_node };
                 self.set_aliases(now, id, own, &user, new_node, &aliases);
             }
             (Ok(Request::AddNode { user, .. }), own) => {
-                self.add_node(id, own, &user, new_node, node)
+                self.add_node(id, own, &user, NewNode { key: new_node, issued }, node);
             }
-            (Ok(Request::Login { user, version, .. }), None) => {
-                self.login(now, id, &user, node, version);
+            (Ok(Request::Login { user, version, takeover, .. }), None) => {
+                self.login(now, id, &user, node, version, takeover);
             }
             (Ok(Request::Login { .. }), Some(_)) => self.close(id, Quit::AlreadyLoggedIn),
             (Ok(Request::Ack { ids, ok }), Some(own)) => {
@@ -386,13 +425,17 @@ impl Broker {
             SpoolDone::Committed(id) => self.committed(now, id, Ok(())),
             SpoolDone::Refused(id, refusal) => self.committed(now, id, Err(refusal)),
             SpoolDone::Edited(token) | SpoolDone::Copied(token) => {
-                if let Some(answer) = self.answers.remove(&token) {
-                    self.send(answer.link, answer.reply);
-                    self.settle(answer.link);
-                    self.go_on(now, answer.link);
-                    if let Some(node) = answer.copied_to {
-                        self.relist(now, node);
+                match self.answers.remove(&token) {
+                    Some(Answer::Reply { link, reply, copied_to }) => {
+                        self.send(link, reply);
+                        self.settle(link);
+                        self.go_on(now, link);
+                        if let Some(node) = copied_to {
+                            self.relist(now, node);
+                        }
                     }
+                    Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number)),
+                    None => {}
                 }
             }
             SpoolDone::Listed(token, node, found, end, queued) => {

@@ -33,6 +33,8 @@ pub struct Report {
     pub delivered: u64,
     /// Times the server went down.
     pub crashes: u64,
+    /// Nodes that a link took from another.
+    pub takeovers: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -40,6 +42,7 @@ impl std::ops::AddAssign for Report {
         self.acked += other.acked;
         self.delivered += other.delivered;
         self.crashes += other.crashes;
+        self.takeovers += other.takeovers;
     }
 }
 
@@ -62,7 +65,8 @@ mod tests {
             total += simulate(seed, Mutation::None)
                 .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         }
-        assert!(total.acked > 1000 && total.crashes > 100, "the world has gone quiet: {total:?}");
+        let lively = total.acked > 1000 && total.crashes > 100 && total.takeovers > 100;
+        assert!(lively, "the world has gone quiet: {total:?}");
     }
 
     #[test]

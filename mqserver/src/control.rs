@@ -1,9 +1,12 @@
-//! The control socket, `.control` in the store: how `mqserver status` asks a running server.
+//! The control socket, `.control` in the store: how `mqserver status` and `mqserver invite` ask a
+//! running server.
 //!
-//! A client sends one word and a line feed, and gets one line of JSON. Only the store's owner can
-//! connect (0600).
+//! A client sends one line of JSON, and gets one. Only the store's owner can connect (0600).
 
-use crate::status::Status;
+use mqlib::directory::Registration;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -18,6 +21,27 @@ const NAME: &str = ".control";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest request in bytes.
 const REQUEST: u64 = 1024;
+
+/// What a server can be asked.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Question {
+    /// How are you? Answered by a [`Status`](crate::status::Status).
+    Status,
+    /// Make so many invitations that are good for so many seconds. Answered by [`Invitations`].
+    Invite(usize, u64),
+}
+
+/// Tokens that let somebody register, as `mqserver invite --json` prints them.
+#[derive(Serialize, Deserialize)]
+pub struct Invitations {
+    /// The tokens, each for one user.
+    pub invites: Vec<String>,
+    /// When they expire, in ISO 8601.
+    pub expires: String,
+    /// Whether they are needed: who may register now.
+    pub registration: Registration,
+}
 
 /// The socket, removed when it is dropped.
 pub(crate) struct Control {
@@ -39,26 +63,26 @@ impl Control {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn serve<F: Future<Output = io::Result<Status>>>(
+    pub(crate) async fn serve<F: Future<Output = io::Result<Value>>>(
         &self,
-        status: impl Fn() -> F,
+        answer: impl Fn(Question) -> F,
     ) {
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let answer = async {
+            let conversation = async {
                 let (read, mut write) = stream.into_split();
                 let mut line = String::new();
                 tokio::io::BufReader::new(read.take(REQUEST)).read_line(&mut line).await?;
-                let text = match line.trim() {
-                    "status" => serde_json::to_string(&status().await?)?,
-                    _ => r#"{"error":"unknown request"}"#.to_owned(),
+                let text = match serde_json::from_str(&line) {
+                    Ok(question) => answer(question).await?.to_string(),
+                    Err(_) => r#"{"error":"unknown request"}"#.to_owned(),
                 };
                 write.write_all(format!("{text}\n").as_bytes()).await
             };
-            match timeout(PATIENCE, answer).await {
+            match timeout(PATIENCE, conversation).await {
                 Ok(Err(error)) => tracing::warn!("control socket: {error}"),
                 Err(_) => tracing::warn!("control socket: a client was too slow"),
                 Ok(Ok(())) => {}
@@ -74,14 +98,14 @@ impl Drop for Control {
     }
 }
 
-/// Asks the server that runs on a store how it is.
+/// Asks the server that runs on a store.
 ///
 /// # Errors
 /// None runs there, or it does not answer.
-pub fn ask(store: &Path) -> io::Result<Status> {
+pub fn ask<T: DeserializeOwned>(store: &Path, question: Question) -> io::Result<T> {
     let mut stream = UnixStream::connect(store.join(NAME))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"status\n")?;
+    stream.write_all(format!("{}\n", serde_json::to_string(&question)?).as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)

@@ -1,10 +1,15 @@
 //! Node names become keys, off the runtime's threads and never many at once.
+//!
+//! A name that we issued is hashed where it stands. A name that a client chose costs 20 ms and
+//! 19 MiB, so that strangers could keep all processors busy and fill the memory: as many are hashed
+//! at a time as there are processors.
 
-use mqlib::broker::Asked;
-use mqlib::credential::{HashError, Hasher as Argon, KEY_LEN, KeyCache, NodeKey};
+use mqlib::broker::{Asked, Names};
+use mqlib::credential::{HashError, Hasher as Argon, InvitationKey, KEY_LEN, KeyCache, NodeKey};
 use mqlib::directory::Credential;
 use mqlib::name;
 use mqlib::request::{Incoming, NodeName, Request};
+use mqlib::secret::{Purpose, RANDOM};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -34,20 +39,55 @@ impl Hasher {
         incoming: Incoming,
         own: Option<&str>,
     ) -> Result<Asked, HashError> {
-        let (new_node, node) = match &incoming.request {
-            Ok(Request::Register { user, new_node, .. }) => {
-                (self.credential(user, new_node).await?, Credential::Empty)
+        let mut names = Names::default();
+        match &incoming.request {
+            Ok(Request::Register { user, new_node, issue, invite, .. }) => {
+                (names.new_node, names.issued) = self.new_node(user, new_node, *issue).await?;
+                names.invitation =
+                    invite.as_ref().map(|token| self.argon.invitation_key(token.reveal()));
             }
-            Ok(Request::AddNode { user, new_node, prev_node }) => {
+            Ok(Request::AddNode { user, new_node, issue, prev_node }) => {
                 let user = own.unwrap_or(user);
-                (self.credential(user, new_node).await?, self.credential(user, prev_node).await?)
+                (names.new_node, names.issued) = self.new_node(user, new_node, *issue).await?;
+                names.node = self.credential(user, prev_node).await?;
             }
             Ok(Request::Login { user, node, .. }) => {
-                (Credential::Empty, self.credential(user, node).await?)
+                names.node = self.credential(user, node).await?;
             }
             _ => return Ok(Asked::without_names(incoming)),
+        }
+        Ok(Asked { incoming, names: Some(Box::new(names)) })
+    }
+
+    /// The key of a node to be made, and its name if we issue it.
+    async fn new_node(
+        &self,
+        user: &str,
+        name: &NodeName,
+        issue: bool,
+    ) -> Result<(Credential, Option<NodeName>), HashError> {
+        if issue {
+            let secret = Purpose::Node.secret(random::<RANDOM>()?);
+            let credential = self.credential(user, &secret).await?;
+            return Ok((credential, Some(secret)));
+        }
+        if Purpose::Node.is_form_of(name.reveal()) {
+            return Ok((Credential::Reserved, None));
+        }
+        Ok((self.credential(user, name).await?, None))
+    }
+
+    /// Tokens of invitations, and what is kept of them.
+    pub(crate) fn invitations(
+        &self,
+        count: usize,
+    ) -> Result<Vec<(NodeName, InvitationKey)>, HashError> {
+        let invitation = |_| {
+            let token = Purpose::Invitation.secret(random::<RANDOM>()?);
+            let key = self.argon.invitation_key(token.reveal());
+            Ok((token, key))
         };
-        Ok(Asked { incoming, new_node, node })
+        (0..count).map(invitation).collect()
     }
 
     async fn credential(&self, user: &str, node: &NodeName) -> Result<Credential, HashError> {
@@ -57,6 +97,9 @@ impl Hasher {
         }
         if !name::is_valid(node) {
             return Ok(Credential::Invalid);
+        }
+        if let Some(key) = self.argon.issued_key(user, node) {
+            return Ok(Credential::Key(key));
         }
         self.key(user, node).await.map(Credential::Key)
     }
@@ -77,4 +120,10 @@ impl Hasher {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(slot, key);
         Ok(key)
     }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], HashError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| HashError)?;
+    Ok(bytes)
 }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod door;
 mod engine;
+pub mod exposure;
 mod hasher;
 pub mod lock;
 mod mailbox;

@@ -107,6 +107,7 @@ fn report_to_user(
             "acked": report.acked,
             "delivered": report.delivered,
             "crashes": report.crashes,
+            "takeovers": report.takeovers,
             "seconds": took.as_secs_f64(),
             "violations": violations.collect::<Vec<_>>(),
         });
@@ -125,10 +126,11 @@ fn report_to_user(
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
     println!(
-        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} promises broken, {:.0} s",
+        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} takeovers, {} promises broken, {:.0} s",
         report.acked,
         report.delivered,
         report.crashes,
+        report.takeovers,
         violations.len(),
         took.as_secs_f64()
     );

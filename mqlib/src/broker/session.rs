@@ -97,7 +97,13 @@ impl Broker {
 
     pub(super) fn closed(&mut self, now: Now, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
-        let Some(node) = link.node else { return };
+        if let Some(node) = link.node {
+            self.left(now, node);
+        }
+    }
+
+    /// The node is no longer online.
+    pub(super) fn left(&mut self, now: Now, node: NodeId) {
         let Some(session) = self.sessions.remove(&node) else { return };
         let taken: Vec<MessageId> = session.queue.taken().collect();
         for message in &taken {

@@ -16,6 +16,7 @@ use crate::id::MessageId;
 use crate::limits::Limits;
 use crate::node::NodeId;
 use crate::now::Now;
+use crate::quit::Quit;
 use crate::registry::Birth;
 use crate::reply::Reply;
 use crate::spool::{self, Job, JobDone};
@@ -61,6 +62,11 @@ pub(super) struct World {
     links: u64,
     posts: u64,
     crashes: u64,
+    /// Links that their clients have left, unknown to the server, and what they had received.
+    ghosts: Vec<(LinkId, Vec<MessageId>)>,
+    /// Those that were taken over, and are about to end.
+    taken_over: Vec<LinkId>,
+    takeovers: u64,
     /// No more faults: the world comes to rest.
     calm: bool,
 }
@@ -80,6 +86,9 @@ impl World {
             links: 0,
             posts: 0,
             crashes: 0,
+            ghosts: Vec::new(),
+            taken_over: Vec::new(),
+            takeovers: 0,
             calm: false,
         }
     }
@@ -94,6 +103,7 @@ impl World {
             acked: self.history.acked_posts(),
             delivered: self.history.deliveries,
             crashes: self.crashes,
+            takeovers: self.takeovers,
         })
     }
 
@@ -157,6 +167,8 @@ impl World {
     fn crash(&mut self) -> Result<(), Violation> {
         self.crashes += 1;
         self.server = None;
+        self.ghosts.clear();
+        self.taken_over.clear();
         for client in &mut self.clients {
             client.disconnected();
         }
@@ -208,7 +220,8 @@ impl World {
                 self.disk.fail_next(None, after, error);
             }
             977..980 => self.disk.set_full(true),
-            980..998 => self.disk.set_full(false),
+            980..995 => self.disk.set_full(false),
+            995..998 => self.end_ghost(),
             _ => self.stop()?,
         }
         self.poll()
@@ -329,6 +342,10 @@ impl World {
                 Output::Spool(op) => self.spool(op)?,
                 Output::Send(link, message) => self.receive(link, &message)?,
                 Output::Deliver(link, delivery) => self.receive(link, &delivery.to_bytes())?,
+                Output::Close(link, Quit::TakenOver) => {
+                    self.takeovers += 1;
+                    self.taken_over.push(link);
+                }
                 Output::Close(link, _) => {
                     let client = self.clients.iter_mut().find(|client| client.link == Some(link));
                     if let Some(client) = client {
@@ -336,7 +353,7 @@ impl World {
                     }
                     self.handle(Input::Closed(link));
                 }
-                Output::Settled(..) | Output::Trouble(_) => {}
+                Output::Settled(..) | Output::Invited(_) | Output::Trouble(_) => {}
             }
         }
         Ok(())

@@ -49,7 +49,7 @@ pub(crate) struct Door {
     pub(crate) limits: Limits,
     /// A connection that has said nothing by then is closed.
     pub(crate) login_timeout: Duration,
-    pub(crate) hasher: Hasher,
+    pub(crate) hasher: Arc<Hasher>,
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) next: AtomicU64,
     pub(crate) tasks: TaskTracker,
