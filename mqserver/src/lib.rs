@@ -18,5 +18,6 @@ mod post_office;
 pub mod server;
 pub mod status;
 mod store_thread;
+mod turns;
 
 pub use server::run;

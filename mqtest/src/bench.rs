@@ -42,7 +42,7 @@ mod page;
 mod people;
 mod population;
 mod poster;
-mod process;
+pub(crate) mod process;
 mod progress;
 mod queue;
 mod report;

@@ -4,6 +4,7 @@
 //! could not be made.
 
 mod bench;
+mod credentials;
 mod ledger;
 mod load;
 mod simulate;
@@ -30,6 +31,7 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest credentials                        what strangers learn from, and spoil by, wrong names
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -47,6 +49,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::BenchArgs),
+    Credentials(credentials::CredentialsArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -57,6 +60,7 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         None => load::run(cli.load).await,
         Some(Command::Bench(args)) => bench::run(args).await,
+        Some(Command::Credentials(args)) => credentials::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
     };
