@@ -13,6 +13,7 @@
 mod accounts;
 mod lists;
 mod posts;
+mod reposts;
 mod session;
 
 use crate::credential::InvitationKey;
@@ -21,6 +22,7 @@ use crate::id::{IdSource, MessageId};
 use crate::limits::Limits;
 use crate::node::{NodeId, UserId};
 use crate::now::{Dates, Now};
+use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::Delivery;
@@ -29,6 +31,7 @@ use crate::store::{Opened, SpoolDone, SpoolOp};
 use accounts::NewNode;
 use bytes::Bytes;
 use posts::{Committing, Staging};
+use reposts::Posted;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
@@ -134,6 +137,7 @@ struct Session {
     unwelcomed: bool,
     /// When the retry timer is set to go off.
     retry_at: Option<Duration>,
+    posted: Posted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -359,6 +363,7 @@ impl Broker {
     }
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
+        let Some((asked, key)) = self.recognise(id, asked) else { return };
         let Asked { incoming: Incoming { op, request, in_v1 }, names } = asked;
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
@@ -392,7 +397,7 @@ impl Broker {
                 }
                 self.settle(id);
             }
-            (Ok(request), Some(own)) => self.carry(now, id, own, request),
+            (Ok(request), Some(own)) => self.carry(now, id, own, request, key),
             // Told apart above: what is left needs a login.
             (Ok(_), None) => debug_assert!(op != Op::Login, "strangers are refused"),
         }
@@ -454,6 +459,7 @@ impl Broker {
                     self.pump(now, node);
                 }
             }
+            SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
         }
@@ -487,4 +493,6 @@ struct Poster {
     link: LinkId,
     /// The poster's own id for the post.
     id: String,
+    /// The same, by which a repeat is known.
+    key: Option<PostKey>,
 }

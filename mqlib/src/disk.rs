@@ -45,6 +45,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn create(&self, path: &str, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
     /// The whole content of a file.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// The first block of a file, or as much of it as there is.
+    fn read_head(&self, path: &str) -> io::Result<Vec<u8>>;
     /// The whole contents of files of one directory.
     fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
         names.iter().map(|name| self.read(&format!("{directory}/{name}"))).collect()
@@ -77,10 +79,8 @@ pub trait Segment: Debug + Send {
     fn len(&self) -> u64;
     /// Writes whole blocks; durable on return. `data` starts at an address aligned to [`BLOCK`].
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
-    /// The whole content.
+    /// The whole content, in whole blocks.
     fn read(&self) -> io::Result<Bytes>;
-    /// The first block.
-    fn read_head(&self) -> io::Result<Bytes>;
 }
 
 /// A directory of a real file system.
@@ -135,15 +135,19 @@ impl FsDisk {
     }
 }
 
-/// The whole content of a regular file.
-fn read_whole(mut file: File) -> io::Result<Vec<u8>> {
+/// The content of a regular file, up to `most` bytes.
+fn read_up_to(mut file: File, most: u64) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
     }
-    let mut content = vec![0; metadata.len() as usize];
+    let mut content = vec![0; metadata.len().min(most) as usize];
     io::Read::read_exact(&mut file, &mut content)?;
     Ok(content)
+}
+
+fn read_whole(file: File) -> io::Result<Vec<u8>> {
+    read_up_to(file, u64::MAX)
 }
 
 impl Disk for FsDisk {
@@ -203,6 +207,10 @@ impl Disk for FsDisk {
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         read_whole(self.open_at(path, READ)?)
+    }
+
+    fn read_head(&self, path: &str) -> io::Result<Vec<u8>> {
+        read_up_to(self.open_at(path, READ)?, BLOCK as u64)
     }
 
     fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
@@ -304,17 +312,7 @@ impl Segment for FsSegment {
     }
 
     fn read(&self) -> io::Result<Bytes> {
-        self.read_prefix(self.len())
-    }
-
-    fn read_head(&self) -> io::Result<Bytes> {
-        self.read_prefix(BLOCK as u64)
-    }
-}
-
-impl FsSegment {
-    fn read_prefix(&self, len: u64) -> io::Result<Bytes> {
-        let mut content = AlignedBuf::zeroed(len as usize);
+        let mut content = AlignedBuf::zeroed(self.len() as usize / BLOCK * BLOCK);
         self.file.read_exact_at(content.as_mut_slice(), 0)?;
         Ok(Bytes::from_owner(content))
     }

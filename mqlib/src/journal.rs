@@ -6,26 +6,24 @@
 //! were filled, when all they say is in the spool as well; so whatever a replay finds, it finds
 //! everything later too.
 //!
-//! Block 0 of a segment is its head: magic, version, epoch, what the oldest segment still needed
-//! was then, and the first record's number. Each use of a segment has an epoch of its own, the
-//! highest yet, and a record is only believed with its segment's epoch, the next number, and the
-//! right checksum: the first that is not ends the replay. A batch that a crash tore was never
-//! acked, so what of it is readable may stay or go.
+//! Block 0 of a segment is its [`head`]. Each use of a segment has an epoch of its own, the highest
+//! yet, and a record is only believed with its segment's epoch, the next number, and the right
+//! checksum. What is not believed is either the end, perhaps of a batch that a crash tore, which was
+//! never acked; or it is damage, which is told and costs only the records it hit ([`replay`]).
 
+mod head;
 mod record;
+mod replay;
 
+pub use head::VERSION;
 pub use record::{Post, Record};
+pub use replay::Damage;
 
 use crate::disk::{AlignedBuf, BLOCK, Disk, Segment};
 use crate::id::MessageId;
-use bytes::Bytes;
-use std::io;
-
-/// The version of everything on disk; a store of a later one is refused.
-pub const VERSION: u32 = 1;
-
-const MAGIC: [u8; 8] = *b"wsMQjrnl";
-const HEAD_LEN: usize = 64;
+use head::{Head, Read};
+use record::Place;
+use std::io::{self, ErrorKind};
 
 /// Why a journal cannot be opened. Ends the server, which has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +36,18 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
-    /// The head is neither empty nor right.
-    #[error("{0} is damaged: its head's checksum is wrong")]
+    /// Both copies of the head are wrong.
+    #[error("{0} is damaged: its head is neither empty nor right")]
     Damaged(String),
-    /// Written by a later version of this program.
-    #[error("{path} is of version {version}; this program knows versions up to {VERSION}")]
-    Newer {
+    /// A segment that was used is missing, or too short for its head.
+    #[error("{0} is damaged: it is missing or cut short")]
+    Cut(String),
+    /// A use of a segment that is still needed is nowhere.
+    #[error("the journal is damaged: what it held in its use {0} of a segment is missing")]
+    Missing(u64),
+    /// Written by another version of this program.
+    #[error("{path} is of version {version}; this program knows version {VERSION}")]
+    Version {
         /// Which segment.
         path: String,
         /// Its version.
@@ -64,6 +68,8 @@ struct Slot {
     file: Box<dyn Segment>,
     len: u64,
     state: State,
+    /// It was cut short, and is not used again.
+    short: bool,
 }
 
 /// The journal of a store.
@@ -74,121 +80,121 @@ pub struct Journal {
     active: Option<(usize, u64)>,
     /// The epoch of the latest use of a segment.
     epoch: u64,
+    /// Makes the records of this life unlike anything that a client can write.
+    nonce: u32,
     /// The number of the next record.
     sequence: u64,
     batch: AlignedBuf,
+    /// Records in the batch.
+    records: u32,
 }
 
 /// A segment's use of the ring, as the store counts what it still needs: its epoch.
 pub type Epoch = u64;
 
 /// What a replay found, in order.
-pub type Replayed = Vec<(Epoch, Record)>;
-
-struct Head {
-    epoch: u64,
-    oldest: u64,
-    sequence: u64,
-    last_id: MessageId,
+#[derive(Debug)]
+pub struct Replayed {
+    /// The records, each with the use that holds it.
+    pub records: Vec<(Epoch, Record)>,
+    /// No smaller than any id that was used.
+    pub last_id: MessageId,
+    /// What is not as it was written.
+    pub damage: Vec<Damage>,
+    /// What is wrong besides, and cost nothing: sentences.
+    pub harmless: Vec<String>,
 }
 
-impl Head {
-    fn encode(&self) -> AlignedBuf {
-        let mut head = AlignedBuf::new();
-        head.extend(&MAGIC);
-        head.extend(&VERSION.to_le_bytes());
-        head.extend(&[0; 4]);
-        head.extend(&self.epoch.to_le_bytes());
-        head.extend(&self.oldest.to_le_bytes());
-        head.extend(&self.sequence.to_le_bytes());
-        head.extend(&self.last_id.to_bits().to_le_bytes());
-        head.resize(HEAD_LEN);
-        let checksum = crc32c::crc32c(head.as_slice());
-        head.extend(&checksum.to_le_bytes());
-        head.resize(BLOCK);
-        head
-    }
-
-    /// `None` for a segment that was never used.
-    fn decode(path: &str, block: &[u8]) -> Result<Option<Self>, OpenError> {
-        let damaged = || OpenError::Damaged(path.to_owned());
-        if block.iter().all(|&byte| byte == 0) {
-            return Ok(None);
-        }
-        let mut rest = block.get(..HEAD_LEN).ok_or_else(damaged)?;
-        let magic = record::take(&mut rest).ok_or_else(damaged)?;
-        let version = u32::from_le_bytes(record::take(&mut rest).ok_or_else(damaged)?);
-        if magic != MAGIC {
-            return Err(damaged());
-        }
-        if version > VERSION {
-            return Err(OpenError::Newer { path: path.to_owned(), version });
-        }
-        let stored = block.get(HEAD_LEN..HEAD_LEN + 4).ok_or_else(damaged)?;
-        if crc32c::crc32c(&block[..HEAD_LEN]).to_le_bytes() != stored {
-            return Err(damaged());
-        }
-        let _reserved: [u8; 4] = record::take(&mut rest).ok_or_else(damaged)?;
-        let mut word = || record::take(&mut rest).map(u64::from_le_bytes).ok_or_else(damaged);
-        let (epoch, oldest, sequence) = (word()?, word()?, word()?);
-        let id = u128::from_le_bytes(record::take(&mut rest).ok_or_else(damaged)?);
-        Ok(Some(Self { epoch, oldest, sequence, last_id: MessageId::from_bits(id) }))
-    }
+/// How far a batch was filled; to go back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    len: usize,
+    sequence: u64,
+    records: u32,
 }
 
 impl Journal {
     /// Opens the journal of `disk`, or makes one of `count` segments of `len` bytes, and replays
-    /// what is in it. Segments that exist are all taken, at the length they have. Also gives an id no
-    /// smaller than any that was used. Appends start in a fresh segment.
+    /// what is in it. Segments that exist are all taken, at the length they have. Appends start in a
+    /// fresh segment. `nonce` is random.
     pub fn open(
         disk: &dyn Disk,
         count: usize,
         len: u64,
-    ) -> Result<(Self, Replayed, MessageId), OpenError> {
+        nonce: u32,
+    ) -> Result<(Self, Replayed), OpenError> {
+        let mut replayed = Replayed {
+            records: Vec::new(),
+            last_id: MessageId::ZERO,
+            damage: Vec::new(),
+            harmless: Vec::new(),
+        };
+        let heads = look(disk, &mut replayed)?;
+        let count = count.max(heads.len());
         let mut segments = Vec::new();
-        let mut heads = Vec::new();
-        let at = |error| OpenError::Io { path: "journal".into(), error };
-        let found = disk.list("journal").map_err(at)?;
-        let found = found.iter().filter_map(|name| name.parse::<usize>().ok()).max();
-        let count = count.max(found.map_or(0, |last| last + 1));
-        for path in (0..count).map(|number| format!("journal/{number}")) {
+        for path in (0..count).map(path) {
             let at = |error| OpenError::Io { path: path.clone(), error };
-            let segment = disk.open_segment(&path, len).map_err(at)?;
-            let head = Head::decode(&path, &segment.read_head().map_err(at)?)?;
-            heads.push((head, path.clone()));
-            let len = segment.len() / BLOCK as u64 * BLOCK as u64;
-            segments.push(Slot { len, file: segment, state: State::Free });
+            let file = disk.open_segment(&path, len).map_err(at)?;
+            let len = file.len() / BLOCK as u64 * BLOCK as u64;
+            segments.push(Slot { len, file, state: State::Free, short: false });
         }
-        let newest =
-            heads.iter().filter_map(|(head, _)| head.as_ref()).max_by_key(|head| head.epoch);
-        let oldest = newest.map_or(0, |head| head.oldest);
-        let epoch = newest.map_or(0, |head| head.epoch);
-        let mut last_id = newest.map_or(MessageId::ZERO, |head| head.last_id);
-        let mut live: Vec<(usize, Head, String)> = Vec::new();
-        for (index, (head, path)) in heads.into_iter().enumerate() {
-            if let Some(head) = head.filter(|head| head.epoch >= oldest) {
-                live.push((index, head, path));
+        for (number, head) in heads.iter().enumerate() {
+            let (path, slot) = (path(number), &mut segments[number]);
+            if let Some(head) = head.filter(|head| slot.len < head.len) {
+                slot.short = true;
+                let (len, was) = (slot.len, head.len);
+                replayed.harmless.push(format!("{path} was cut from {was} to {len} bytes"));
             }
         }
-        live.sort_by_key(|(_, head, _)| head.epoch);
-        let mut records = Vec::new();
-        let mut sequence = live.first().map_or(0, |(_, head, _)| head.sequence);
-        for (index, head, path) in live {
-            let slot = &mut segments[index];
-            slot.state = State::Live(head.epoch);
-            sequence = sequence.max(head.sequence);
-            let content = slot.file.read().map_err(|error| OpenError::Io { path, error })?;
-            for record in replay(&content, head.epoch, &mut sequence) {
-                if let Record::Post(post) = &record {
-                    last_id = last_id.max(post.id);
-                }
-                records.push((head.epoch, record));
-            }
+        let newest = heads.iter().flatten().max_by_key(|head| head.epoch).copied();
+        let mut journal = Self {
+            segments,
+            active: None,
+            epoch: newest.map_or(0, |head| head.epoch),
+            nonce,
+            sequence: 0,
+            batch: AlignedBuf::new(),
+            records: 0,
+        };
+        if let Some(newest) = newest {
+            replayed.last_id = newest.last_id;
+            let live = heads.iter().enumerate().filter_map(|(index, head)| Some((index, (*head)?)));
+            let mut live: Vec<_> = live.filter(|(_, head)| head.epoch >= newest.oldest).collect();
+            live.sort_by_key(|(_, head)| head.epoch);
+            journal.take_up(&live, &mut replayed)?;
         }
         // A torn batch may hold numbers beyond the last one believed; they must not come again
         // in the same segment, and do not: appends start in another.
-        let batch = AlignedBuf::new();
-        Ok((Self { segments, active: None, epoch, sequence, batch }, records, last_id))
+        Ok((journal, replayed))
+    }
+
+    /// Reads the segments that are needed, the oldest first.
+    fn take_up(
+        &mut self,
+        live: &[(usize, Head)],
+        replayed: &mut Replayed,
+    ) -> Result<(), OpenError> {
+        for (number, (index, head)) in live.iter().enumerate() {
+            let slot = &mut self.segments[*index];
+            slot.state = State::Live(head.epoch);
+            let at = |error| OpenError::Io { path: path(*index), error };
+            let content = slot.file.read().map_err(at)?;
+            let next = live.get(number + 1).map(|(_, next)| next.sequence);
+            let found = replay::replay(&content, head.place(), head.sequence, next);
+            self.sequence = found.sequence;
+            for record in found.records {
+                if let Record::Post(post) = &record {
+                    replayed.last_id = replayed.last_id.max(post.id);
+                }
+                replayed.records.push((head.epoch, record));
+            }
+            replayed.damage.extend(found.damage);
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        Place { epoch: self.epoch, nonce: self.nonce }
     }
 
     /// Adds a record to the batch. `false`, and nothing is added, if the active segment has no room
@@ -196,13 +202,27 @@ impl Journal {
     pub fn add(&mut self, record: &Record) -> bool {
         let Some((index, position)) = self.active else { return false };
         let before = self.batch.len();
-        record.encode(&mut self.batch, self.epoch, self.sequence);
+        let place = self.place();
+        record.encode(&mut self.batch, place, self.sequence, self.records);
         if position + self.batch.len() as u64 > self.segments[index].len {
             self.batch.resize(before);
             return false;
         }
         self.sequence += 1;
+        self.records += 1;
         true
+    }
+
+    /// How far the batch is filled.
+    pub fn mark(&self) -> Mark {
+        Mark { len: self.batch.len(), sequence: self.sequence, records: self.records }
+    }
+
+    /// Takes out of the batch what was added since.
+    pub fn go_back(&mut self, mark: Mark) {
+        self.batch.resize(mark.len);
+        self.sequence = mark.sequence;
+        self.records = mark.records;
     }
 
     /// How many bytes the batch holds.
@@ -222,6 +242,7 @@ impl Journal {
             self.segments[*index].file.write(*position, self.batch.as_slice())?;
             *position += self.batch.len() as u64;
             self.batch.clear();
+            self.records = 0;
         }
         Ok(self.epoch)
     }
@@ -229,12 +250,14 @@ impl Journal {
     /// Goes on in a free segment. `false` if there is none: free the oldest first.
     pub fn advance(&mut self, last_id: MessageId) -> io::Result<bool> {
         debug_assert!(self.batch.is_empty(), "a batch is of one segment");
-        let free = self.segments.iter().position(|slot| slot.state == State::Free);
+        let free = self.segments.iter().position(|slot| slot.state == State::Free && !slot.short);
         let Some(index) = free else { return Ok(false) };
         let epoch = self.epoch + 1;
         let oldest = self.oldest().unwrap_or(epoch);
-        let head = Head { epoch, oldest, sequence: self.sequence, last_id };
+        let count = self.segments.len() as u64;
+        let (nonce, sequence) = (self.nonce, self.sequence);
         let slot = &mut self.segments[index];
+        let head = Head { nonce, epoch, oldest, sequence, last_id, len: slot.len, count };
         slot.file.write(0, head.encode().as_slice())?;
         slot.state = State::Live(epoch);
         self.epoch = epoch;
@@ -277,24 +300,53 @@ impl Journal {
     }
 }
 
-/// The records of one segment, up to the first that is not believed.
-fn replay(content: &Bytes, epoch: u64, sequence: &mut u64) -> Vec<Record> {
-    let mut records = Vec::new();
-    let mut position = BLOCK;
-    while position < content.len() {
-        match Record::decode(content, position, epoch, *sequence) {
-            Some((record, end)) => {
-                records.push(record);
-                *sequence += 1;
-                position = end;
+fn path(number: usize) -> String {
+    format!("journal/{number}")
+}
+
+/// The heads of the segments that exist, before any is touched.
+fn look(disk: &dyn Disk, replayed: &mut Replayed) -> Result<Vec<Option<Head>>, OpenError> {
+    let at = |error| OpenError::Io { path: "journal".into(), error };
+    let found = disk.list("journal").map_err(at)?;
+    let found = found.iter().filter_map(|name| name.parse::<usize>().ok()).max();
+    let count = found.map_or(0, |last| last + 1);
+    // Segments are all made before the first is used: what is short or missing among them is
+    // damage, unless none was ever used, or it was to be one more than there were.
+    let (mut heads, mut short) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let path = path(number);
+        let block = match disk.read_head(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            block => block.map_err(|error| OpenError::Io { path: path.clone(), error })?,
+        };
+        let head = match Head::decode(&path, &block) {
+            Err(OpenError::Cut(_)) => {
+                short.push(number);
+                None
             }
-            // Behind the last record of a batch, the rest of its block is empty.
-            None if position.is_multiple_of(BLOCK) => break,
-            None if !record::is_padding(content, position) => break,
-            None => position = position.next_multiple_of(BLOCK),
-        }
+            head => match head? {
+                Read::Unused => None,
+                Read::Head(head, false) => Some(head),
+                Read::Head(head, true) => {
+                    replayed.harmless.push(format!("{path}: one copy of the head is damaged"));
+                    Some(head)
+                }
+            },
+        };
+        heads.push(head);
     }
-    records
+    let used = heads.iter().flatten().max_by_key(|head| head.epoch).copied();
+    let Some(used) = used else { return Ok(heads) };
+    let expected = used.count as usize;
+    short.extend(count..expected);
+    if let Some(number) = short.into_iter().find(|number| *number < expected) {
+        return Err(OpenError::Cut(path(number)));
+    }
+    let has = |epoch: u64| heads.iter().flatten().any(|head| head.epoch == epoch);
+    if let Some(epoch) = (used.oldest..used.epoch).find(|epoch| !has(*epoch)) {
+        return Err(OpenError::Missing(epoch));
+    }
+    Ok(heads)
 }
 
 #[cfg(test)]

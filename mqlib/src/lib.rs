@@ -29,6 +29,8 @@ pub mod name;
 pub mod node;
 pub mod now;
 #[cfg(feature = "queue")]
+pub mod posted;
+#[cfg(feature = "queue")]
 mod queue;
 pub mod quit;
 #[cfg(feature = "queue")]

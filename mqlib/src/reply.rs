@@ -223,6 +223,21 @@ pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
 /// The answer to a post on a link of version 2, with the id that the message got and the date of it,
 /// if it got one.
 pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &str)>) -> Bytes {
+    ack_of(id, ok, error, message, false)
+}
+
+/// The answer to a post that was posted before, and became this message then.
+pub fn acked_again(id: &str, message: MessageId, posted: &str) -> Bytes {
+    ack_of(id, true, AckError::Absent, Some((message, posted)), true)
+}
+
+fn ack_of(
+    id: &str,
+    ok: bool,
+    error: AckError,
+    message: Option<(MessageId, &str)>,
+    dup: bool,
+) -> Bytes {
     let write = |id: &str, error: &AckError| {
         let mut out = header::begin(160 + id.len());
         put(&mut out, &["{\"op\":\"ack\",\"id\":"]);
@@ -241,7 +256,7 @@ pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &s
             out.extend_from_slice(&id.text());
             put(&mut out, &["\",\"posted\":\"", posted, "\""]);
         }
-        put(&mut out, &["}"]);
+        put(&mut out, &[if dup { ",\"dup\":true}" } else { "}" }]);
         header::finish(out, &[])
     };
     let cut = AckError::Text("error text too long".into());
@@ -300,6 +315,9 @@ pub struct Reply {
     /// Version 2: the id that a post got.
     #[serde(default)]
     pub msgid: Option<String>,
+    /// Version 2: the post was stored before, and not again.
+    #[serde(default)]
+    pub dup: bool,
     /// The version in the answer to a login of version 2.
     #[serde(default)]
     pub v: Option<u8>,

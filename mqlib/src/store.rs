@@ -16,6 +16,7 @@ mod filing;
 mod index;
 mod listing;
 mod op;
+mod recent;
 mod usage;
 
 pub use config::StoreConfig;
@@ -25,12 +26,14 @@ use crate::by_user::ByUser;
 use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::id::MessageId;
-use crate::journal::{Epoch, Journal, Record};
+use crate::journal::{Damage, Epoch, Journal, Post, Record};
 use crate::node::NodeId;
+use crate::posted;
 use crate::registry::{Birth, Registry};
-use crate::spool::{self, Content, Job, Wanted};
+use crate::spool::{self, Content, Job, Remember, Wanted};
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
+use recent::Recent;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -61,6 +64,8 @@ pub struct Opened {
     pub last_id: MessageId,
     /// Messages that a crash left in the journal only.
     pub recovered: usize,
+    /// What was found damaged, and set aside where it held anything: sentences for the operator.
+    pub damage: Vec<String>,
 }
 
 /// Nodes have acked messages.
@@ -97,6 +102,8 @@ pub struct Store {
     blocked: bool,
     listings: HashMap<u64, Listing>,
     copies: Vec<Copying>,
+    /// What nodes have posted.
+    recent: Recent,
     filing_jobs: usize,
     /// Files to be written again, once the disk has room.
     refile: Vec<MessageId>,
@@ -116,7 +123,7 @@ impl Store {
         config: StoreConfig,
         birth: Birth,
     ) -> Result<(Self, Opened), OpenError> {
-        const DIRECTORIES: [&str; 3] = ["journal", spool::ROOT, spool::STAGED];
+        const DIRECTORIES: [&str; 4] = ["journal", spool::ROOT, spool::STAGED, posted::ROOT];
         // First a look, so that a store that is refused is left as it was.
         let mut missing = Vec::new();
         for path in DIRECTORIES {
@@ -131,7 +138,9 @@ impl Store {
         for path in [spool::ROOT, "."] {
             disk.sync_path(path).map_err(|error| OpenError::Io(path, error))?;
         }
-        let (journal, records, last_id) = Journal::open(disk, config.segments, config.segment_len)?;
+        let nonce = u32::from_le_bytes(birth.salt[..4].try_into().unwrap_or_default());
+        let (journal, replayed) = Journal::open(disk, config.segments, config.segment_len, nonce)?;
+        let last_id = replayed.last_id;
         let (registry, directory, birth) = Registry::open(disk, birth)?;
         let mut names = ByUser::default();
         for (id, user) in directory.users() {
@@ -152,6 +161,7 @@ impl Store {
             blocked: false,
             listings: HashMap::new(),
             copies: Vec::new(),
+            recent: Recent::default(),
             filing_jobs: 0,
             refile: Vec::new(),
             retry: Vec::new(),
@@ -161,27 +171,42 @@ impl Store {
             jobs: VecDeque::new(),
             done: VecDeque::new(),
         };
-        store.recover(records);
+        let mut damage = replayed.harmless;
+        for damaged in replayed.damage {
+            damage.push(set_aside(disk, &damaged)?);
+        }
+        store.recover(replayed.records);
         store.recover_staged(disk).map_err(|error| OpenError::Io(spool::STAGED, error))?;
         let recovered = store.index.live();
         store.file(Duration::ZERO);
-        Ok((store, Opened { directory, birth, last_id, recovered }))
+        Ok((store, Opened { directory, birth, last_id, recovered, damage }))
     }
 
     /// Takes up the journal where a crash left it: what was acked is unlinked again, the rest is
     /// as if it were committed a moment ago.
     fn recover(&mut self, records: Vec<(Epoch, Record)>) {
         let mut unlinks: BTreeMap<NodeId, Vec<(MessageId, Epoch)>> = BTreeMap::new();
+        // The messages of one post, until the last of them is found.
+        let mut together: Vec<Post> = Vec::new();
+        let mut last = None;
         for (epoch, record) in records {
             self.usage.begin(epoch);
+            if last.replace(epoch) != Some(epoch) {
+                // A crash tore the rest off, and nobody was told of these.
+                self.give_up(&mut together);
+            }
             match record {
+                Record::Post(post) if post.goes_on => together.push(post),
                 Record::Post(post) => {
-                    self.usage.add(epoch);
-                    let entry = Entry::new(post, epoch, Duration::ZERO, true);
-                    // Also of one that is acked: its file is removed some time soon.
-                    self.next_staged =
-                        entry.staged().map_or(0, |number| number + 1).max(self.next_staged);
-                    self.index.push(entry);
+                    for post in together.drain(..).chain([post]) {
+                        self.usage.add(epoch);
+                        self.note_posted(epoch, &post);
+                        let entry = Entry::new(post, epoch, Duration::ZERO, true);
+                        // Also of one that is acked: its file is removed some time soon.
+                        self.next_staged =
+                            entry.staged().map_or(0, |number| number + 1).max(self.next_staged);
+                        self.index.push(entry);
+                    }
                 }
                 Record::Delete(ids, nodes) => {
                     for (id, node) in each(&ids, &nodes) {
@@ -192,12 +217,47 @@ impl Store {
                         self.forget(id, node);
                     }
                 }
+                Record::End => {}
             }
         }
+        self.give_up(&mut together);
         for (node, ids) in unlinks {
             self.unlink(node, ids);
         }
+        if let Some(last) = last {
+            self.recent.close(last);
+        }
+        self.remember();
         self.index.pop_settled();
+    }
+
+    /// Forgets messages of a post that was not committed whole.
+    fn give_up(&mut self, together: &mut Vec<Post>) {
+        for post in together.drain(..) {
+            if let Content::Staged(staged) = post.content {
+                self.next_staged = self.next_staged.max(staged.number + 1);
+            }
+        }
+    }
+
+    /// Remembers that a post was committed, if its poster may repeat it.
+    fn note_posted(&mut self, epoch: Epoch, post: &Post) {
+        if let Some(key) = post.key.filter(|_| !post.goes_on)
+            && self.recent.add(epoch, post.origin, (key, post.id))
+        {
+            self.usage.add(epoch);
+        }
+    }
+
+    /// Has the posts of a full use of the journal put into files.
+    fn remember(&mut self) {
+        let Some((epoch, posts)) = self.recent.leave() else { return };
+        let names = &self.names;
+        let nodes = posts.into_iter().filter_map(|(node, slot, entries)| {
+            let path = spool::posted_path(names.get(node.user)?, node).into();
+            Some(Remember { node, path, slot, entries })
+        });
+        self.jobs.push_back(Job::Remember { epoch, nodes: nodes.collect() });
     }
 
     /// Removes large bodies that no record names: their posts were never acked.
@@ -217,7 +277,7 @@ impl Store {
     /// Takes an operation. What it needs is done by [`commit`](Self::commit) and by jobs.
     pub fn submit(&mut self, now: Duration, op: SpoolOp) {
         match op {
-            SpoolOp::Edit(..) | SpoolOp::Commit(_) | SpoolOp::Copy(..) => {
+            SpoolOp::Edit(..) | SpoolOp::Commit(_) | SpoolOp::Copy(..) | SpoolOp::Recall(..) => {
                 self.ordered.push_back(op)
             }
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
@@ -356,6 +416,7 @@ impl Store {
             && self.copies.is_empty()
             && self.index.live() == 0
             && self.deleting.is_empty()
+            && self.recent.is_settled()
     }
 
     /// Are all acks that were submitted durable?
@@ -366,6 +427,27 @@ impl Store {
     /// How many messages wait here, not yet filed, counted for each node.
     pub fn unfiled(&self) -> usize {
         self.index.iter().map(|entry| entry.nodes().len()).sum()
+    }
+}
+
+/// Keeps damaged bytes of the journal, before their segment is used again.
+fn set_aside(disk: &dyn Disk, damage: &Damage) -> Result<String, OpenError> {
+    let Damage { epoch, offset, bytes, records } = damage;
+    let what = match records {
+        Some(0) => "nothing that was committed is lost".to_owned(),
+        Some(count) => format!("{count} records cannot be read: messages, or acks of some"),
+        None => "the last batch before a crash was not written whole, or is damaged".to_owned(),
+    };
+    let path = format!("{}/journal.{epoch}.{offset}", spool::QUARANTINE);
+    let len = bytes.len();
+    let text = format!("the journal's use {epoch} has {len} damaged bytes at {offset}: {what}");
+    match spool::keep(disk, &path, bytes, &text) {
+        Ok(()) => Ok(format!("{text}; they are in {path}")),
+        // It was most likely never acked: no reason to serve nobody.
+        Err(error) if records.is_none() && spool::is_full(&error) => {
+            Ok(format!("{text}; they cannot be kept: {error}"))
+        }
+        Err(error) => Err(OpenError::Io(spool::QUARANTINE, error)),
     }
 }
 

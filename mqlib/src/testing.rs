@@ -7,7 +7,7 @@
 
 mod client;
 pub mod disk;
-mod history;
+pub mod history;
 mod world;
 
 pub use history::Violation;

@@ -99,6 +99,9 @@ impl Server {
         let start = Instant::now();
         let (store, opened) = Store::open(&*disk, config.storage.clone(), birth)
             .map_err(|error| ServerError::Open(path.clone(), error))?;
+        for damage in &opened.damage {
+            tracing::warn!("{damage}");
+        }
         if opened.recovered > 0 {
             tracing::info!("{} messages taken up from the journal", opened.recovered);
         }

@@ -2,7 +2,7 @@
 //!
 //! A run has users with one to three nodes each. Every node is a task (`node`) that logs in, posts
 //! (`poster`), acks what it receives after a while, leaves and comes back. What they see and do goes
-//! as notes (`note`) to one place, the books (`book`), where the ledger compares what was promised
+//! as notes (`note`) to one place, the books (`book`), where the history compares what was promised
 //! with what arrived. A server of our own is watched over, and killed now and then, by the `guard`.
 //! When the load is over everybody logs in again and waits for what is still on its way.
 
@@ -17,10 +17,10 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
-use crate::ledger::NodeRef;
 use anyhow::{Context, bail, ensure};
 use book::{Book, Summary};
 use mqclient::{Client, Error};
+use mqlib::testing::history::NodeRef;
 use node::{Node, World};
 use note::Note;
 use plan::{Framings, Plan};

@@ -5,7 +5,6 @@
 
 mod bench;
 mod credentials;
-mod ledger;
 mod load;
 mod simulate;
 mod spawn;
@@ -19,7 +18,7 @@ Tests a websocket.MQ server from outside.
 
 Without a command it makes load: users register, make lists, connect with several nodes each, post \
 messages of 3 bytes to 9 KB and now and then one of 1 MiB, ping aliases, add nodes, ack after random \
-delays, disconnect and come back, until ctrl-C. A ledger compares what the server acked with what \
+delays, disconnect and come back, until ctrl-C. A history compares what the server acked with what \
 arrived; in the end everybody waits for what is still on its way, and a summary is printed.";
 
 const EXAMPLES: &str = "\

@@ -1,5 +1,6 @@
 //! Users and nodes: register, addNode, login.
 
+use super::reposts::Posted;
 use super::{Answer, Broker, LinkId, Session};
 use crate::credential::InvitationKey;
 use crate::directory::{AddNodeError, Credential, Edit, RegisterError, Registration};
@@ -180,7 +181,9 @@ impl Broker {
         };
         let queue = Queue::new(node, window, Patience { first, most });
         let unwelcomed = version != Version::V1;
-        let session = Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None };
+        let posted = Posted::default();
+        let session =
+            Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None, posted };
         self.sessions.insert(node, session);
         if unwelcomed {
             self.set_busy(id);

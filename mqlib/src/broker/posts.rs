@@ -7,6 +7,7 @@ use crate::id::MessageId;
 use crate::journal::Post;
 use crate::node::NodeId;
 use crate::now::Now;
+use crate::posted::PostKey;
 use crate::queue::Item;
 use crate::reply::{self, AckError, Queued};
 use crate::request::{Content, Kind, Request, Version};
@@ -24,10 +25,6 @@ pub(super) struct Committing {
     message: Option<Bytes>,
     /// Who is told, with the last message of a post.
     answer: Option<(Poster, AckError)>,
-    /// It is one of several messages of one post, and not the last.
-    goes_on: bool,
-    /// An earlier one of them was refused.
-    refused: Option<Refusal>,
 }
 
 /// A request whose large body is on its way to the disk.
@@ -35,6 +32,7 @@ pub(super) struct Committing {
 pub(super) struct Staging {
     link: LinkId,
     own: NodeId,
+    key: Option<PostKey>,
     carried: Carried,
 }
 
@@ -86,7 +84,14 @@ pub(super) struct Meant {
 
 impl Broker {
     /// Takes a request that carries a message; a large one goes to the disk first.
-    pub(super) fn carry(&mut self, now: Now, link: LinkId, own: NodeId, request: Request) {
+    pub(super) fn carry(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        own: NodeId,
+        request: Request,
+        key: Option<PostKey>,
+    ) {
         let (carried, content) = match request {
             Request::Post { id, to, no_nodes, content } => {
                 (Carried::Post { id, to, no_nodes, etc: content.etc }, content)
@@ -103,13 +108,14 @@ impl Broker {
             | Request::Login { .. }
             | Request::Ack { .. } => return,
         };
-        if content.body.len() <= self.limits.large {
-            return self.deliver(now, link, own, carried, Body::Here(content));
+        // The messages of one post have to fit into one batch.
+        let copies = carried.messages();
+        if content.body.len().saturating_mul(copies) <= self.limits.large {
+            return self.deliver(now, link, own, key, carried, Body::Here(content));
         }
         let token = self.next_token();
         let header = self.queued(own, MessageId::ZERO, carried.etc(), &[]);
-        let copies = carried.messages();
-        self.staging.insert(token, Staging { link, own, carried });
+        self.staging.insert(token, Staging { link, own, key, carried });
         self.set_busy(link);
         self.spool(SpoolOp::Stage(token, content.body, header.len(), copies));
     }
@@ -120,11 +126,11 @@ impl Broker {
         token: u64,
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
-        let Some(Staging { link, own, carried }) = self.staging.remove(&token) else { return };
+        let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
         match result {
             Ok(copies) => {
                 let body = Body::Staged { etc: carried.etc(), copies };
-                self.deliver(now, link, own, carried, body);
+                self.deliver(now, link, own, key, carried, body);
             }
             Err(refusal) => {
                 let error = AckError::Text(refusal.to_string());
@@ -135,13 +141,21 @@ impl Broker {
         self.go_on(now, link);
     }
 
-    fn deliver(&mut self, now: Now, link: LinkId, own: NodeId, carried: Carried, body: Body) {
+    fn deliver(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        own: NodeId,
+        key: Option<PostKey>,
+        carried: Carried,
+        body: Body,
+    ) {
         match carried {
             Carried::Post { id, to, no_nodes, .. } => {
-                self.post(now, own, Poster { link, id }, &to, no_nodes, None, body);
+                self.post(now, own, Poster { link, id, key }, &to, no_nodes, None, body);
             }
             Carried::Ping { id, alias, no_nodes, .. } => {
-                let poster = Poster { link, id };
+                let poster = Poster { link, id, key };
                 let owner = self.directory.alias(&alias).and_then(|id| self.directory.user(id));
                 match owner.map(|owner| owner.name.to_string()) {
                     Some(owner) => {
@@ -152,7 +166,7 @@ impl Broker {
                 }
             }
             Carried::ListEdit { id, edit, .. } => {
-                self.edit_list(now, own, Poster { link, id }, &edit, body);
+                self.edit_list(now, own, Poster { link, id, key }, &edit, body);
             }
         }
     }
@@ -221,9 +235,11 @@ impl Broker {
                     copy.content(self.queued(own, id, etc, &[]))
                 }
             };
+            let key = answer.as_ref().and_then(|(poster, _)| poster.key);
             let answer = if left == 0 { answer.clone() } else { None };
             let goes_on = answer.is_none();
-            self.commit_content(id, own, nodes, to_one, content, answer, goes_on);
+            let post = Post { id, origin: own, nodes, to_one, content, key, goes_on };
+            self.commit_post(post, answer);
         }
         self.discard(body);
     }
@@ -245,42 +261,25 @@ impl Broker {
         answer: Option<(Poster, AckError)>,
     ) {
         let content = spool::Content::Whole(message);
-        self.commit_content(id, own, nodes, to_one, content, answer, false);
+        let post = Post { id, origin: own, nodes, to_one, content, key: None, goes_on: false };
+        self.commit_post(post, answer);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a commit has that many parts")]
-    fn commit_content(
-        &mut self,
-        id: MessageId,
-        origin: NodeId,
-        nodes: Vec<NodeId>,
-        to_one: bool,
-        content: spool::Content,
-        answer: Option<(Poster, AckError)>,
-        goes_on: bool,
-    ) {
-        let message = match &content {
+    fn commit_post(&mut self, post: Post, answer: Option<(Poster, AckError)>) {
+        let message = match &post.content {
             spool::Content::Whole(message) => Some(message.clone()),
             spool::Content::Staged(_) => None,
         };
-        let recipients = nodes.clone();
-        self.committing.push_back(Committing {
-            id,
-            nodes: recipients,
-            to_one,
-            message,
-            answer,
-            goes_on,
-            refused: None,
-        });
-        self.spool(SpoolOp::Commit(Post { id, origin, nodes, to_one, content }));
+        let (id, nodes, to_one) = (post.id, post.nodes.clone(), post.to_one);
+        self.committing.push_back(Committing { id, nodes, to_one, message, answer });
+        self.spool(SpoolOp::Commit(post));
     }
 
     /// The store has made a message durable, or not.
     pub(super) fn committed(&mut self, now: Now, id: MessageId, result: Result<(), Refusal>) {
         let Some(committing) = self.committing.pop_front() else { return };
         debug_assert_eq!(committing.id, id, "commits are answered in order");
-        let Committing { nodes, to_one, message, answer, goes_on, refused, .. } = committing;
+        let Committing { nodes, to_one, message, answer, .. } = committing;
         if result.is_ok() {
             for node in nodes {
                 if let Some(session) = self.sessions.get_mut(&node) {
@@ -290,12 +289,8 @@ impl Broker {
                 }
             }
         }
-        let refused = refused.or(result.err());
-        if goes_on && let Some(next) = self.committing.front_mut() {
-            next.refused = refused;
-        }
         if let Some((poster, error)) = answer {
-            self.answer(poster, error, refused.map_or(Ok(Some(id)), Err));
+            self.answer(poster, error, result.map(|()| Some(id)));
         }
     }
 
@@ -313,7 +308,7 @@ impl Broker {
         error: AckError,
         result: Result<Option<MessageId>, Refusal>,
     ) {
-        let Poster { link, id } = poster;
+        let Poster { link, id, .. } = poster;
         let version = self.links.get(&link).map(|link| link.version);
         let reply = match (result, version) {
             (Ok(message), Some(Version::V2 { .. })) => {

@@ -1,10 +1,12 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
+use super::recall::{Remember, Remembered};
 use super::{Content, STAGED, Staged};
 use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
+use crate::posted::Entry;
 use bytes::Bytes;
 use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind};
@@ -103,6 +105,24 @@ pub enum Job {
     },
     /// Remove a node's directory if it is empty.
     Tidy(Arc<str>),
+    /// Put what nodes have posted into their files, before a use of the journal can be freed.
+    Remember {
+        /// The use.
+        epoch: Epoch,
+        /// The nodes.
+        nodes: Vec<Remember>,
+    },
+    /// Read what a node has posted.
+    Recall {
+        /// To be handed back.
+        token: u64,
+        /// The node, too.
+        node: NodeId,
+        /// Its file.
+        path: Arc<str>,
+        /// What does not stand there yet.
+        recent: Vec<Entry>,
+    },
 }
 
 /// What became of a [`Job`].
@@ -122,6 +142,10 @@ pub enum JobDone {
     Copied(u64, io::Result<()>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
+    /// What nodes have posted is in their files.
+    Remembered(Epoch, io::Result<Remembered>),
+    /// What a node has posted lately, the oldest first.
+    Recalled(u64, NodeId, io::Result<Vec<Entry>>),
     /// There was no room for now: the job is to be run again later.
     Again(Job, io::Error),
     /// Done, or not worth a word.
@@ -136,7 +160,7 @@ pub enum Lane {
     Change,
     /// It reads files.
     Read,
-    /// It syncs the file system.
+    /// It syncs the file system, or gets ready for that.
     Sync,
 }
 
@@ -144,8 +168,8 @@ impl Job {
     /// The lane it belongs to.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Read { .. } | Self::List { .. } => Lane::Read,
-            Self::Checkpoint { .. } => Lane::Sync,
+            Self::Read { .. } | Self::List { .. } | Self::Recall { .. } => Lane::Read,
+            Self::Checkpoint { .. } | Self::Remember { .. } => Lane::Sync,
             _ => Lane::Change,
         }
     }
@@ -205,6 +229,18 @@ impl Job {
                 let _ = disk.remove_dir(&directory);
                 JobDone::Nothing
             }
+            Self::Remember { epoch, nodes } => match shop.remember(&nodes) {
+                Err(error) if is_full(&error) => {
+                    JobDone::Again(Self::Remember { epoch, nodes }, error)
+                }
+                result => JobDone::Remembered(epoch, result),
+            },
+            Self::Recall { token, node, path, recent } => match shop.recall(&path, &recent) {
+                Err(error) if is_full(&error) => {
+                    JobDone::Again(Self::Recall { token, node, path, recent }, error)
+                }
+                result => JobDone::Recalled(token, node, result),
+            },
         }
     }
 }
@@ -269,11 +305,11 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| files.contains(&code))
 }
 
-fn exists(error: &io::Error) -> bool {
+pub(super) fn exists(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AlreadyExists
 }
 
-fn missing(error: &io::Error) -> bool {
+pub(super) fn missing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
 
@@ -282,7 +318,7 @@ fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 }
 
 /// Something else stands where a directory should.
-fn is_planted(error: &io::Error) -> bool {
+pub(super) fn is_planted(error: &io::Error) -> bool {
     let loops = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     loops || error.kind() == ErrorKind::NotADirectory
 }
@@ -296,9 +332,9 @@ const TRIES: usize = 8;
 pub type ReadOne = (MessageId, io::Result<Option<Bytes>>);
 
 /// A worker at its disk.
-struct Shop<'a> {
-    disk: &'a dyn Disk,
-    note: &'a mut dyn FnMut(String),
+pub(super) struct Shop<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) note: &'a mut dyn FnMut(String),
 }
 
 impl Shop<'_> {
@@ -316,7 +352,7 @@ impl Shop<'_> {
 
     /// Makes the directory of `path` when it turns out to be missing, also when another worker tidies
     /// it away in between.
-    fn in_directory(
+    pub(super) fn in_directory(
         &mut self,
         path: &str,
         mut act: impl FnMut() -> io::Result<()>,
@@ -339,7 +375,7 @@ impl Shop<'_> {
     }
 
     /// Takes what is no directory out of the way, and keeps it.
-    fn set_aside(&mut self, path: &str) -> io::Result<()> {
+    pub(super) fn set_aside(&mut self, path: &str) -> io::Result<()> {
         if path == super::QUARANTINE {
             return Err(ErrorKind::NotADirectory.into());
         }

@@ -7,6 +7,7 @@ use crate::directory::Edit;
 use crate::id::MessageId;
 use crate::journal::{Epoch, Post, Record};
 use crate::node::NodeId;
+use crate::spool::{self, Content, Job};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +17,16 @@ struct Batch {
     posts: Vec<Post>,
     acks: Vec<Ack>,
     done: Vec<SpoolDone>,
+    /// Nodes whose posts are to be recalled.
+    recalls: Vec<(u64, NodeId)>,
+}
+
+/// What became of the messages of a post.
+enum Taken {
+    /// They are answered, or in the batch.
+    Whole,
+    /// They have to wait.
+    Not(Vec<Post>),
 }
 
 impl Batch {
@@ -50,24 +61,17 @@ impl Store {
                     let last = self.last_id;
                     self.copies.push(Copying { token, from, to, last });
                 }
-                SpoolOp::Commit(post) if !self.refile.is_empty() => {
-                    batch.done.push(SpoolDone::Refused(post.id, Refusal::DiskFull));
-                }
-                SpoolOp::Commit(post)
-                    if self.index.live() + batch.posts.len() < self.config.backlog
-                        && self.journal.batched() < self.config.batch_max =>
-                {
-                    let record = Record::Post(post);
-                    let added = self.add(&record, batch.is_empty())?;
-                    let Record::Post(post) = record else { continue };
-                    if !added {
+                SpoolOp::Recall(token, node) => batch.recalls.push((token, node)),
+                SpoolOp::Commit(post) => match self.commit_posts(post, &mut batch)? {
+                    Taken::Whole => {}
+                    Taken::Not(posts) => {
                         more = !batch.is_empty();
-                        self.ordered.push_front(SpoolOp::Commit(post));
+                        for post in posts.into_iter().rev() {
+                            self.ordered.push_front(SpoolOp::Commit(post));
+                        }
                         break;
                     }
-                    batch.done.push(SpoolDone::Committed(post.id));
-                    batch.posts.push(post);
-                }
+                },
                 op => {
                     more = !batch.is_empty();
                     self.ordered.push_front(op);
@@ -81,14 +85,63 @@ impl Store {
         Ok(more)
     }
 
-    /// Adds a record to the journal's batch, in the next segment if this one is full and `alone`.
-    fn add(&mut self, record: &Record, alone: bool) -> Result<bool, Fatal> {
-        if self.journal.add(record) {
+    /// Takes the messages of one post into the batch, all or none.
+    fn commit_posts(&mut self, first: Post, batch: &mut Batch) -> Result<Taken, Fatal> {
+        let mut posts = vec![first];
+        while posts.last().is_some_and(|post| post.goes_on) {
+            match self.ordered.pop_front() {
+                Some(SpoolOp::Commit(post)) => posts.push(post),
+                // The rest is on its way here.
+                other => {
+                    if let Some(op) = other {
+                        self.ordered.push_front(op);
+                    }
+                    return Ok(Taken::Not(posts));
+                }
+            }
+        }
+        if !self.refile.is_empty() {
+            for post in posts {
+                batch.done.push(SpoolDone::Refused(post.id, Refusal::DiskFull));
+                self.unstage(post.content);
+            }
+            return Ok(Taken::Whole);
+        }
+        let room = self.index.live() + batch.posts.len() < self.config.backlog
+            && self.journal.batched() < self.config.batch_max;
+        let records: Vec<Record> = posts.into_iter().map(Record::Post).collect();
+        let added = room && self.add(&records, batch.is_empty())?;
+        let posts = records.into_iter().filter_map(|record| match record {
+            Record::Post(post) => Some(post),
+            Record::Delete(..) | Record::End => None,
+        });
+        if !added {
+            return Ok(Taken::Not(posts.collect()));
+        }
+        for post in posts {
+            batch.done.push(SpoolDone::Committed(post.id));
+            batch.posts.push(post);
+        }
+        Ok(Taken::Whole)
+    }
+
+    /// Gives up a large body that became no message.
+    fn unstage(&mut self, content: Content) {
+        if let Content::Staged(staged) = content {
+            self.jobs.push_back(Job::Unstage(vec![staged.number]));
+        }
+    }
+
+    /// Adds records to the journal's batch, all or none; in the next segment if this one is full and
+    /// they are `alone`.
+    fn add(&mut self, records: &[Record], alone: bool) -> Result<bool, Fatal> {
+        if self.add_all(records) {
             return Ok(true);
         }
         if !alone {
             return Ok(false);
         }
+        let before = self.journal.active();
         self.blocked = !self.journal.advance(self.last_id).map_err(Fatal::Journal)?;
         if self.blocked {
             return Ok(false);
@@ -96,15 +149,28 @@ impl Store {
         if let Some(epoch) = self.journal.active() {
             self.usage.begin(epoch);
         }
+        if let Some(full) = before {
+            self.recent.close(full);
+            self.remember();
+        }
         self.free();
-        Ok(self.journal.add(record))
+        Ok(self.add_all(records))
+    }
+
+    fn add_all(&mut self, records: &[Record]) -> bool {
+        let mark = self.journal.mark();
+        let added = records.iter().all(|record| self.journal.add(record));
+        if !added {
+            self.journal.go_back(mark);
+        }
+        added
     }
 
     fn add_acks(&mut self, batch: &mut Batch) -> Result<(), Fatal> {
         while let Some(Ack { ids, nodes }) = self.acks.pop_front() {
-            let record = Record::Delete(ids, nodes);
-            let added = self.add(&record, batch.is_empty())?;
-            let Record::Delete(ids, nodes) = record else { continue };
+            let records = [Record::Delete(ids, nodes)];
+            let added = self.add(&records, batch.is_empty())?;
+            let [Record::Delete(ids, nodes)] = records else { continue };
             if !added {
                 self.acks.push_front(Ack { ids, nodes });
                 return Ok(());
@@ -124,6 +190,7 @@ impl Store {
         for post in batch.posts {
             self.last_id = self.last_id.max(post.id);
             self.usage.add(epoch);
+            self.note_posted(epoch, &post);
             let due = now + self.config.linger;
             self.index.push(Entry::new(post, epoch, due, false));
         }
@@ -143,12 +210,30 @@ impl Store {
             self.unlink(node, ids);
         }
         self.done.extend(batch.done);
+        for (token, node) in batch.recalls {
+            self.recall(token, node);
+        }
         Ok(())
     }
 
-    /// Writes the acks that wait, before a clean stop.
+    /// Has a node's posts recalled; those committed just now are known by now.
+    fn recall(&mut self, token: u64, node: NodeId) {
+        let recent = self.recent.of(node);
+        match self.names.get(node.user) {
+            Some(name) => {
+                let path = spool::posted_path(name, node).into();
+                self.jobs.push_back(Job::Recall { token, node, path, recent });
+            }
+            None => self.done.push_back(SpoolDone::Recalled(token, node, recent)),
+        }
+    }
+
+    /// Writes the acks that wait, before a clean stop, and that this is the end.
     pub fn finish(&mut self, now: Duration) -> Result<(), Fatal> {
         while self.commit(now + ACK_HOLD)? {}
+        if self.journal.active().is_some() && self.journal.add(&Record::End) {
+            self.journal.write().map_err(Fatal::Journal)?;
+        }
         Ok(())
     }
 }

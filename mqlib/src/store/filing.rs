@@ -196,6 +196,21 @@ impl Store {
                 self.blocked = false;
                 self.free();
             }
+            JobDone::Remembered(epoch, result) => {
+                self.recent.left(epoch, result.map_err(Fatal::Spool)?);
+                self.usage.touch(epoch);
+                self.usage.done(epoch);
+                self.remember();
+                self.free();
+            }
+            JobDone::Recalled(token, node, result) => {
+                let entries = result.unwrap_or_else(|error| {
+                    let text = format!("what a node has posted cannot be read: {error}");
+                    self.done.push_back(SpoolDone::Trouble(text));
+                    self.recent.of(node)
+                });
+                self.done.push_back(SpoolDone::Recalled(token, node, entries));
+            }
             JobDone::Nothing => {}
         }
         self.file(now);

@@ -4,6 +4,7 @@ use crate::directory::Edit;
 use crate::id::MessageId;
 use crate::journal::{self, Post};
 use crate::node::NodeId;
+use crate::posted::Entry;
 use crate::registry::RegistryError;
 use crate::spool::{Content, Staged};
 use bytes::Bytes;
@@ -15,8 +16,8 @@ pub enum SpoolOp {
     /// Make changes of the directory durable. Answered by `Edited`; what is submitted later is not
     /// durable earlier.
     Edit(u64, Vec<Edit>),
-    /// Make a message durable, for all its nodes or none. Answered by `Committed` or `Refused`, in
-    /// the order submitted; ids increase.
+    /// Make a message durable, for all its nodes or none; with those that it goes on with, all or
+    /// none of them. Answered by `Committed` or `Refused`, in the order submitted; ids increase.
     Commit(Post),
     /// These nodes have acked these messages, all at once. Not answered.
     Delete(Vec<MessageId>, Vec<NodeId>),
@@ -32,6 +33,8 @@ pub enum SpoolOp {
     Unstage(Vec<u64>),
     /// The node went offline with nothing waiting.
     Tidy(NodeId),
+    /// What a node has posted lately, up to here. Answered by `Recalled`.
+    Recall(u64, NodeId),
 }
 
 /// What the store answers.
@@ -52,6 +55,8 @@ pub enum SpoolDone {
     Copied(u64),
     /// The copies of a large body: number, length, checksum.
     Staged(u64, Result<Vec<StagedBody>, Refusal>),
+    /// What a node has posted lately, the oldest first.
+    Recalled(u64, NodeId, Vec<Entry>),
     /// The operator should know. Nothing to be done by the broker.
     Trouble(String),
 }

@@ -15,6 +15,8 @@ pub(super) const NODES: usize = 3;
 pub(super) struct Client {
     pub(super) link: Option<LinkId>,
     pub(super) logged_in: bool,
+    /// It got a window and marks at its login.
+    pub(super) speaks_v2: bool,
     /// A register, addNode or login was sent and not answered.
     pub(super) asking: bool,
     /// The server has said that the node exists.

@@ -38,7 +38,7 @@ pub enum Op {
     List,
     /// [`Disk::create`].
     Create,
-    /// [`Disk::read`].
+    /// [`Disk::read`] and [`Disk::read_head`].
     Read,
     /// [`Disk::patch`].
     Patch,
@@ -52,7 +52,7 @@ pub enum Op {
     SyncAll,
     /// [`Disk::open_segment`].
     OpenSegment,
-    /// [`Segment::read`] and [`Segment::read_head`].
+    /// [`Segment::read`].
     SegmentRead,
     /// [`Segment::write`].
     SegmentWrite,
@@ -265,6 +265,13 @@ impl Disk for SimDisk {
         })
     }
 
+    fn read_head(&self, path: &str) -> io::Result<Vec<u8>> {
+        self.run(Op::Read, |state, _| {
+            let content = state.content(state.find(path)?)?;
+            Ok(content.read_vec(content.len().min(BLOCK)))
+        })
+    }
+
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()> {
         self.run(Op::Patch, |state, turn| {
             let id = state.find(path)?;
@@ -342,13 +349,6 @@ struct OpenFile {
     len: u64,
 }
 
-impl OpenFile {
-    fn read_prefix(&self, len: u64) -> io::Result<Vec<u8>> {
-        self.disk
-            .run(Op::SegmentRead, |state, _| Ok(state.content(self.file)?.read_vec(len as usize)))
-    }
-}
-
 impl Segment for OpenFile {
     fn len(&self) -> u64 {
         self.len
@@ -364,11 +364,9 @@ impl Segment for OpenFile {
     }
 
     fn read(&self) -> io::Result<Bytes> {
-        self.read_prefix(self.len).map(Bytes::from)
-    }
-
-    fn read_head(&self) -> io::Result<Bytes> {
-        self.read_prefix(BLOCK as u64).map(Bytes::from)
+        let len = self.len as usize;
+        self.disk
+            .run(Op::SegmentRead, |state, _| Ok(state.content(self.file)?.read_vec(len).into()))
     }
 }
 

@@ -1,229 +1,270 @@
-//! The oracle: what was promised, and what happened.
+//! The oracle: what was promised, and what happened, over all lives of a server.
+//!
+//! Every harness feeds this one: the simulation, the load run, and the programs that crash servers.
+//! It is told of each event in the order in which it became known, and finds what [`Violation`]
+//! lists: acked posts that are lost, messages astray, damaged, out of order (for a node by the ids,
+//! and by each sender's own numbers), delivered after a durable delete or a refusal, ids that come
+//! again or go back, posts that were stored twice, windows that were exceeded, repeats without a
+//! mark. What arrives again is no violation by itself: *at least* once is promised; the
+//! [`Counts`] have it.
+//!
+//! Two kinds of harness, one set of rules:
+//! - Who sees only clients says whom a post is for ([`Audience`]), in terms of the nodes that have
+//!   [joined](History::joined). Such a post is forgotten as soon as it is answered and acked
+//!   everywhere, so that memory follows what is on its way and not the length of the run.
+//! - Who sees the server's inside says which messages a post became, and for which nodes
+//!   ([`committing`](History::committing)). Those are kept for the whole run.
+//!
+//! **When is a delete durable?** Nobody answers a client's ack. But a node's requests become durable
+//! in their order: when a post of the node's is acked, all that it had acked before it posted, on
+//! the same connection, is deleted for good. A harness whose clients may mix up that order tells
+//! [`client_acked`](History::client_acked) no ids.
+//!
+//! It knows neither sockets nor time. Users, nodes and posts are the harness's own numbers.
+
+mod arrival;
+mod audience;
+mod counts;
+mod inside;
+mod receiver;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+pub use arrival::Arrival;
+pub use audience::{Audience, NodeRef, PostRef};
+pub use counts::Counts;
+pub use violation::Violation;
 
 use crate::id::MessageId;
-use crate::node::NodeId;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use audience::{Fate, Message, Post};
+use receiver::Receiver;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
-    /// A post was acked, and a node that it was for never got it.
-    #[error("post {post} was acked, but {node:?} never got message {id}")]
-    Lost {
-        /// The poster's number for it.
-        post: u64,
-        /// The message.
-        id: MessageId,
-        /// The node.
-        node: NodeId,
-    },
-    /// A node got a message that was not for it, or none that was ever committed.
-    #[error("{node:?} got message {id}, which is not for it")]
-    Stray {
-        /// The message.
-        id: MessageId,
-        /// The node.
-        node: NodeId,
-    },
-    /// A message was not what was posted.
-    #[error("message {id} is not what was posted")]
-    Corrupted {
-        /// The message.
-        id: MessageId,
-    },
-    /// A node got messages in another order than they were committed in.
-    #[error("{node:?} got message {id} after the later {later}")]
-    Order {
-        /// The node.
-        node: NodeId,
-        /// The message.
-        id: MessageId,
-        /// What it had got before.
-        later: MessageId,
-    },
-    /// A node got a message again after its delete was durable.
-    #[error("{node:?} got message {id} after its delete was durable")]
-    Deleted {
-        /// The node.
-        node: NodeId,
-        /// The message.
-        id: MessageId,
-    },
-    /// An id was given again, or a smaller one than before.
-    #[error("id {id} is not larger than {last}")]
-    Id {
-        /// The id.
-        id: MessageId,
-        /// An earlier one.
-        last: MessageId,
-    },
-    /// A user, node or member that was confirmed is gone.
-    #[error("forgotten: {0}")]
-    Forgotten(String),
-    /// Something still waits although all that wait for it are there.
-    #[error("stuck: {0}")]
-    Stuck(String),
-    /// The server could not start again.
-    #[error("the store does not open: {0}")]
-    Closed(String),
-}
+/// How many violations are kept; the rest are counted.
+const EXAMPLES: usize = 10;
+/// How many posts of unknown fate, or refused ones, of a sender are kept before the oldest is
+/// forgotten.
+const ABANDONED: usize = 256;
 
-/// What is known of a message.
-#[derive(Debug)]
-struct Message {
-    post: Option<u64>,
-    nodes: Vec<NodeId>,
-    to_one: bool,
-    /// Nodes that must get it because they were added while it waited.
-    copied_to: HashSet<NodeId>,
-    delivered: HashSet<NodeId>,
-    acked: HashSet<NodeId>,
-}
-
-/// All that happened, over all lives of the server.
+/// All that happened.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub struct History {
+    /// The server knows a repost by its id, so that no post may be stored twice.
+    stored_once: bool,
+    /// How many nodes are known of each user.
+    nodes: HashMap<u32, BTreeSet<u32>>,
+    /// What is not settled, of each sender.
+    posts: HashMap<NodeRef, BTreeMap<u64, Post>>,
+    /// What the harness has seen inside the server.
     messages: BTreeMap<MessageId, Message>,
-    /// Posts whose posters were told that all is well.
-    acked: HashSet<u64>,
-    /// Per node, the latest message that it got in order.
-    latest: HashMap<NodeId, MessageId>,
-    /// Nodes that may get older messages, for a queue was copied to them.
-    copies: HashSet<NodeId>,
-    /// Acks that were submitted, and those that are durable.
-    deleting: HashSet<(NodeId, MessageId)>,
-    deleted: HashSet<(NodeId, MessageId)>,
+    receivers: HashMap<NodeRef, Receiver>,
+    /// The latest ack of each sender's posts: the post's number, the message's id.
+    latest_ack: HashMap<NodeRef, (u64, MessageId)>,
+    /// Deletes that were handed to the store.
+    deleting: Vec<(NodeRef, MessageId)>,
     last_id: Option<MessageId>,
-    pub(super) deliveries: u64,
+    in_flight: usize,
+    missing: usize,
+    counts: Counts,
+    violations: Vec<Violation>,
 }
 
 impl History {
-    pub(super) fn acked_posts(&self) -> u64 {
-        self.acked.len() as u64
+    /// A history of a server that knows reposts by their ids (version 2).
+    pub fn of_reposts() -> Self {
+        Self { stored_once: true, ..Self::default() }
     }
 
-    /// The broker hands a message to the store.
-    pub(super) fn committing(
+    /// The server has said that `node` exists. What is posted from now on is promised to it.
+    pub fn joined(&mut self, node: NodeRef) {
+        self.nodes.entry(node.user).or_default().insert(node.node);
+    }
+
+    /// `node` has logged in on a new connection, with that many deliveries in flight at most. A
+    /// harness that tells of one login tells of all, and of ids in every arrival and ack.
+    pub fn logged_in(&mut self, node: NodeRef, window: usize) {
+        self.receivers.entry(node).or_default().logged_in(window);
+    }
+
+    /// `post` is about to be handed over. Without an audience the harness tells of the messages
+    /// that it becomes ([`committing`](Self::committing)).
+    pub fn posted(&mut self, post: PostRef, audience: Option<Audience>) {
+        let promise = audience.map(|audience| audience.message(post.from, &self.nodes));
+        let acks_before = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
+        self.in_flight += 1;
+        self.counts.posts += 1;
+        let entry = Post { fate: Fate::InFlight, acks_before, promise };
+        self.posts.entry(post.from).or_default().insert(post.seq, entry);
+    }
+
+    /// `post`, whose fate is unknown, is handed over once more under the same id. One that is
+    /// settled needs no books.
+    pub fn reposted(&mut self, post: PostRef) {
+        let acked = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
+        if let Some(entry) = self.post_mut(post)
+            && entry.fate != Fate::InFlight
+        {
+            if entry.fate == Fate::Acked {
+                return;
+            }
+            entry.fate = Fate::InFlight;
+            entry.acks_before = acked;
+            self.in_flight += 1;
+        }
+    }
+
+    /// The server has acked `post`, as this message if it says so: from here on it is promised.
+    pub fn acked(&mut self, post: PostRef, id: Option<MessageId>) {
+        let Some(entry) = self.post_mut(post) else { return };
+        if entry.fate == Fate::Acked {
+            return;
+        }
+        let acks = entry.acks_before;
+        self.counts.acked += 1;
+        self.answered(post, Fate::Acked);
+        if let Some(receiver) = self.receivers.get_mut(&post.from) {
+            receiver.durable(acks);
+        }
+        let Some(id) = id else { return };
+        match self.latest_ack.get(&post.from) {
+            Some(&(seq, _)) if seq > post.seq => {}
+            Some(&(_, last)) if last >= id => self.broken(Violation::Id { id, last }),
+            _ => drop(self.latest_ack.insert(post.from, (post.seq, id))),
+        }
+    }
+
+    /// The server says that it has not stored `post`, and never will.
+    pub fn refused(&mut self, post: PostRef) {
+        self.counts.refused += 1;
+        self.answered(post, Fate::Refused);
+        self.forget_oldest(post.from, Fate::Refused);
+    }
+
+    /// The client ended before it learned what became of `post`, or the server does not know it.
+    pub fn abandoned(&mut self, post: PostRef) {
+        self.counts.abandoned += 1;
+        self.answered(post, Fate::Abandoned);
+        self.forget_oldest(post.from, Fate::Abandoned);
+    }
+
+    /// Something arrived at `node` that nobody posted like that.
+    pub fn corrupted(&mut self, node: NodeRef, what: &str) {
+        self.broken(Violation::Corrupted { what: what.to_owned(), node });
+    }
+
+    /// Arrivals that are promised and outstanding, of posts with an audience.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Posts that are neither answered nor abandoned.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The numbers so far; lost is only counted at the [end](Self::close).
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The promise that was broken first, if one was.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn verdict(&self) -> Result<(), Violation> {
+        self.violations.first().map_or(Ok(()), |violation| Err(violation.clone()))
+    }
+
+    /// Everyone was there and has acked all: what is outstanding now is lost.
+    pub fn settle(&mut self) {
+        let mut lost = Vec::new();
+        for (&from, posts) in &self.posts {
+            for (&seq, post) in posts.iter().filter(|(_, post)| post.fate == Fate::Acked) {
+                let post_ref = PostRef { from, seq };
+                lost.extend(post.promise.iter().flat_map(|message| message.lost(post_ref)));
+            }
+        }
+        for message in self.messages.values().filter(|message| self.is_acked(message.post)) {
+            lost.extend(message.post.iter().flat_map(|&post| message.lost(post)));
+        }
+        lost.sort_unstable();
+        for (post, node) in lost {
+            self.broken(Violation::Lost { post, node });
+        }
+    }
+
+    /// [Settles](Self::settle), and says what there is to say: the counts, and some broken promises.
+    pub fn close(mut self) -> (Counts, Vec<Violation>) {
+        self.settle();
+        (self.counts, self.violations)
+    }
+
+    /// Gives up on what is outstanding, which was not waited for, so that nobody calls it lost.
+    pub fn forgive(&mut self) {
+        self.posts.clear();
+        self.in_flight = 0;
+        self.missing = 0;
+    }
+
+    fn is_acked(&self, post: Option<PostRef>) -> bool {
+        let entry = post.and_then(|post| self.posts.get(&post.from)?.get(&post.seq));
+        entry.is_some_and(|entry| entry.fate == Fate::Acked)
+    }
+
+    fn post_mut(&mut self, post: PostRef) -> Option<&mut Post> {
+        self.posts.get_mut(&post.from)?.get_mut(&post.seq)
+    }
+
+    fn message_mut(
         &mut self,
-        post: Option<u64>,
-        id: MessageId,
-        nodes: &[NodeId],
-        to_one: bool,
-    ) -> Result<(), Violation> {
-        if let Some(last) = self.last_id.filter(|last| *last >= id) {
-            return Err(Violation::Id { id, last });
+        post: Option<PostRef>,
+        id: Option<MessageId>,
+    ) -> Option<&mut Message> {
+        if let Some(message) = id.and_then(|id| self.messages.get_mut(&id)) {
+            return Some(message);
         }
-        self.last_id = Some(id);
-        let message = Message {
-            post,
-            nodes: nodes.to_vec(),
-            to_one,
-            copied_to: HashSet::new(),
-            delivered: HashSet::new(),
-            acked: HashSet::new(),
-        };
-        self.messages.insert(id, message);
-        Ok(())
+        let post = post?;
+        self.posts.get_mut(&post.from)?.get_mut(&post.seq)?.promise.as_mut()
     }
 
-    pub(super) fn acked(&mut self, post: u64) {
-        self.acked.insert(post);
-    }
-
-    pub(super) fn delivered(&mut self, node: NodeId, id: MessageId) -> Result<(), Violation> {
-        self.deliveries += 1;
-        if self.deleted.contains(&(node, id)) && !self.copies.contains(&node) {
-            return Err(Violation::Deleted { node, id });
+    fn answered(&mut self, post: PostRef, fate: Fate) {
+        let Some(entry) = self.post_mut(post) else { return };
+        let was_in_flight = entry.fate == Fate::InFlight;
+        entry.fate = fate;
+        let missing = entry.promise.as_ref().map(|message| message.missing.len());
+        if was_in_flight {
+            self.in_flight -= 1;
         }
-        let message = self.messages.get_mut(&id).ok_or(Violation::Stray { id, node })?;
-        let meant = message.nodes.contains(&node);
-        if !meant && !self.copies.contains(&node) {
-            return Err(Violation::Stray { id, node });
-        }
-        let first = message.delivered.insert(node);
-        if first && meant && !message.to_one && !self.copies.contains(&node) {
-            match self.latest.insert(node, id) {
-                Some(later) if later > id => return Err(Violation::Order { node, id, later }),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// A node's ack of a message is handed to the store.
-    pub(super) fn deleting(&mut self, node: NodeId, id: MessageId) {
-        self.deleting.insert((node, id));
-    }
-
-    /// A node acks a message that it got.
-    pub(super) fn client_acked(&mut self, node: NodeId, id: MessageId) {
-        if let Some(message) = self.messages.get_mut(&id) {
-            message.acked.insert(node);
+        match (fate, missing) {
+            (Fate::Acked | Fate::Abandoned, Some(0)) => self.forget(post),
+            (Fate::Acked, Some(missing)) => self.missing += missing,
+            _ => {}
         }
     }
 
-    /// All acks so far are durable.
-    pub(super) fn deletes_are_durable(&mut self) {
-        self.deleted.extend(self.deleting.drain());
-    }
-
-    /// The server went down: acks that were not durable may be forgotten, ids that were not either.
-    pub(super) fn crashed(&mut self, last_id: MessageId) {
-        self.deleting.clear();
-        // An id that nobody saw may come again.
-        let acked = &self.acked;
-        let seen = |message: &Message| {
-            message.post.is_some_and(|post| acked.contains(&post)) || !message.delivered.is_empty()
-        };
-        self.messages.retain(|id, message| *id <= last_id || seen(message));
-        self.last_id = Some(last_id);
-    }
-
-    /// A queue is copied to a node, that may get anything from now on.
-    pub(super) fn copying(&mut self, to: NodeId) {
-        self.copies.insert(to);
-    }
-
-    /// A queue is about to be copied: what waits for `from` now. The answer is to be confirmed.
-    pub(super) fn waiting_for(&self, from: NodeId) -> Vec<MessageId> {
-        let waits = |(_, message): &(&MessageId, &Message)| {
-            let acked = message.post.is_some_and(|post| self.acked.contains(&post));
-            acked && message.nodes.contains(&from) && !message.acked.contains(&from)
-        };
-        self.messages.iter().filter(waits).map(|(id, _)| *id).collect()
-    }
-
-    /// A queue was copied: of what waited, all that `from` has not acked meanwhile is `to`'s.
-    pub(super) fn copied(&mut self, from: NodeId, to: NodeId, waiting: &[MessageId]) {
-        for id in waiting {
-            if let Some(message) = self.messages.get_mut(id)
-                && !message.acked.contains(&from)
-                && !message.to_one
-            {
-                message.copied_to.insert(to);
-            }
+    fn forget(&mut self, post: PostRef) {
+        if let Some(posts) = self.posts.get_mut(&post.from) {
+            posts.remove(&post.seq);
         }
     }
 
-    /// Everyone was there and has acked all: was anything lost?
-    pub(super) fn check(&self) -> Result<(), Violation> {
-        for (&id, message) in &self.messages {
-            let Some(post) = message.post.filter(|post| self.acked.contains(post)) else {
-                continue;
-            };
-            if message.to_one {
-                if message.acked.is_empty()
-                    && let Some(&node) = message.nodes.first()
-                {
-                    return Err(Violation::Lost { post, id, node });
-                }
-                continue;
-            }
-            let meant = message.nodes.iter().chain(&message.copied_to);
-            if let Some(&node) = meant.into_iter().find(|node| !message.acked.contains(node)) {
-                return Err(Violation::Lost { post, id, node });
-            }
+    /// Posts of unknown fate do not pile up.
+    fn forget_oldest(&mut self, sender: NodeRef, fate: Fate) {
+        let Some(posts) = self.posts.get_mut(&sender) else { return };
+        let lingering =
+            posts.iter().filter(|(_, post)| post.fate == fate && post.promise.is_some());
+        if lingering.clone().count() > ABANDONED
+            && let Some(oldest) = lingering.map(|(&seq, _)| seq).next()
+        {
+            posts.remove(&oldest);
         }
-        Ok(())
+    }
+
+    fn broken(&mut self, violation: Violation) {
+        self.counts.count(&violation);
+        if self.violations.len() < EXAMPLES {
+            self.violations.push(violation);
+        }
     }
 }

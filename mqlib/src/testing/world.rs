@@ -7,7 +7,7 @@ mod acts;
 
 use super::client::{Client, NODES, USERS, key, user};
 use super::disk::SimDisk;
-use super::history::{History, Violation};
+use super::history::{History, NodeRef, PostRef, Violation};
 use super::{Mutation, Report};
 use crate::broker::{Broker, Input, LinkId, Output};
 use crate::directory::Credential;
@@ -61,6 +61,8 @@ pub(super) struct World {
     now: Now,
     links: u64,
     posts: u64,
+    /// Who posted each post, by its number.
+    senders: Vec<NodeRef>,
     crashes: u64,
     /// Links that their clients have left, unknown to the server, and what they had received.
     ghosts: Vec<(LinkId, Vec<MessageId>)>,
@@ -85,6 +87,7 @@ impl World {
             now: Now { mono: Duration::ZERO, wall: 1_700_000_000_000 },
             links: 0,
             posts: 0,
+            senders: Vec::new(),
             crashes: 0,
             ghosts: Vec::new(),
             taken_over: Vec::new(),
@@ -100,8 +103,8 @@ impl World {
         }
         self.come_to_rest()?;
         Ok(Report {
-            acked: self.history.acked_posts(),
-            delivered: self.history.deliveries,
+            acked: self.history.counts().acked,
+            delivered: self.history.counts().deliveries,
             crashes: self.crashes,
             takeovers: self.takeovers,
         })
@@ -133,7 +136,7 @@ impl World {
             };
             match opened {
                 Ok((store, opened)) => {
-                    self.history.crashed(opened.last_id);
+                    self.history.crashed(Some(opened.last_id));
                     let limits = Limits {
                         large: LARGE,
                         warm: 2000,
@@ -372,23 +375,25 @@ impl World {
                     }
                     spool::Content::Staged(staged) => server.staged.remove(&staged.number),
                 };
-                self.history.committing(number, post.id, &post.nodes, post.to_one)?;
+                let post_ref = number.and_then(|number| post_ref(&self.senders, number));
+                let nodes: Vec<_> = post.nodes.iter().map(|&node| node.into()).collect();
+                self.history.committing(post_ref, post.id, &nodes, post.to_one);
                 if self.mutation == Mutation::AckBeforeCommit {
                     server.done.push_back(SpoolDone::Committed(post.id));
                 }
             }
-            SpoolOp::Copy(_, _, to) => self.history.copying(*to),
+            SpoolOp::Copy(_, _, to) => self.history.copying((*to).into()),
             SpoolOp::Delete(ids, nodes) => {
                 for id in ids {
                     for node in nodes {
-                        self.history.deleting(*node, *id);
+                        self.history.deleting((*node).into(), *id);
                     }
                 }
             }
             _ => {}
         }
         server.ops.push_back(op);
-        Ok(())
+        self.history.verdict()
     }
 
     /// Faults stop, everyone comes and acks: then nothing may wait any more, nor be lost.
@@ -413,7 +418,8 @@ impl World {
         if !self.is_at_rest() {
             return Err(Violation::Stuck(self.unrest()));
         }
-        self.history.check()?;
+        self.history.settle();
+        self.history.verdict()?;
         self.check_spool()
     }
 
@@ -464,4 +470,10 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The post of that number.
+fn post_ref(senders: &[NodeRef], number: u64) -> Option<PostRef> {
+    let index = usize::try_from(number.checked_sub(1)?).ok()?;
+    Some(PostRef { from: *senders.get(index)?, seq: number })
 }

@@ -1,21 +1,21 @@
-//! The books of a run: the ledger of promises, and all that is counted beside it.
+//! The books of a run: the history of promises, and all that is counted beside it.
 
 use super::note::Note;
 use super::plan::Plan;
-use crate::ledger::{Counts, Ledger};
 use hdrhistogram::Histogram;
+use mqlib::testing::history::{Arrival, Counts, History};
 use serde::Serialize;
 use std::fmt;
 use tokio::time::Instant;
 
 /// Acks that take longer count as this, in microseconds.
 const LONGEST: u64 = 600_000_000;
-/// How many breaches besides the ledger's are told in words.
+/// How many breaches besides the history's are told in words.
 const EXAMPLES: usize = 10;
 
 /// Takes the notes of all nodes.
 pub(crate) struct Book {
-    ledger: Ledger,
+    history: History,
     latency: Histogram<u64>,
     start: Instant,
     /// When something last arrived or was acked.
@@ -65,7 +65,7 @@ impl Book {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let now = Instant::now();
         Ok(Self {
-            ledger: Ledger::default(),
+            history: History::default(),
             latency: Histogram::new_with_bounds(1, LONGEST, 3)?,
             start: now,
             moved: now,
@@ -88,7 +88,7 @@ impl Book {
         match note {
             Note::Joined(node) => {
                 self.nodes += 1;
-                self.ledger.joined(node);
+                self.history.joined(node);
             }
             Note::LoggedIn => self.logins += 1,
             Note::LeftOff(stats) => {
@@ -98,23 +98,28 @@ impl Book {
             }
             Note::Posted { post, audience, bytes } => {
                 self.bytes_posted += bytes as u64;
-                self.ledger.posted(post, audience);
+                self.history.posted(post, Some(audience));
             }
-            Note::Acked { post, after } => {
+            Note::Acked { post, id, after } => {
                 self.moved = Instant::now();
                 let micros = u64::try_from(after.as_micros()).unwrap_or(LONGEST);
                 self.latency.saturating_record(micros);
-                self.ledger.acked(post);
+                self.history.acked(post, id);
             }
-            Note::Abandoned(post) => self.ledger.abandoned(post),
-            Note::Arrived { at, post, bytes } => {
+            Note::Abandoned(post) => self.history.abandoned(post),
+            Note::Arrived { at, post, id, bytes } => {
                 self.moved = Instant::now();
                 self.bytes_arrived += bytes as u64;
                 match post {
-                    Ok(post) => self.ledger.arrived(at, post),
-                    Err(what) => self.ledger.corrupted(at, &what),
+                    Ok(post) => {
+                        let (post, marked) = (Some(post), None);
+                        self.history.delivered(Arrival { node: at, post, id, marked });
+                    }
+                    Err(what) => self.history.corrupted(at, &what),
                 }
             }
+            // Without the id: mqclient may send acks and posts in another order than this.
+            Note::TookIn { at, post } => self.history.client_acked(at, Some(post), None),
             Note::Notice => {
                 self.moved = Instant::now();
                 self.notices += 1;
@@ -128,7 +133,7 @@ impl Book {
         }
     }
 
-    /// A breach that is none of the ledger's kinds.
+    /// A breach that is none of the history's kinds.
     pub(crate) fn break_word(&mut self, text: String) {
         self.broken += 1;
         if self.broken_examples.len() < EXAMPLES && !self.broken_examples.contains(&text) {
@@ -138,27 +143,28 @@ impl Book {
 
     /// Has everything that was posted been acked, and arrived?
     pub(crate) fn is_settled(&self) -> bool {
-        self.ledger.missing() == 0 && self.ledger.in_flight() == 0
+        self.history.missing() == 0 && self.history.in_flight() == 0
     }
 
     /// The waiting was broken off: what is outstanding is not lost, but not proven either.
     pub(crate) fn break_off(&mut self) {
-        let missing = self.ledger.missing();
+        let missing = self.history.missing();
         if missing > 0 {
             self.break_word(format!("{missing} arrivals were still outstanding in the end"));
         }
-        self.ledger.forgive();
+        self.history.forgive();
     }
 
     /// Arrivals outstanding, for each node.
     pub(crate) fn backlog(&self) -> usize {
         let nodes = usize::try_from(self.nodes.max(1)).unwrap_or(usize::MAX);
-        (self.ledger.missing() + self.ledger.in_flight()) / nodes
+        (self.history.missing() + self.history.in_flight()) / nodes
     }
 
     pub(crate) fn close(self, plan: &Plan) -> Summary {
-        let (counts, mut examples) = self.ledger.close_books();
-        examples.splice(0..0, self.broken_examples);
+        let (counts, violations) = self.history.close();
+        let mut examples = self.broken_examples;
+        examples.extend(violations.iter().map(ToString::to_string));
         let mb = |bytes: u64| bytes as f64 / 1e6;
         let ms = |micros: u64| micros as f64 / 1e3;
         Summary {
@@ -189,7 +195,7 @@ impl Book {
 /// The live line.
 impl fmt::Display for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.ledger.counts();
+        let counts = self.history.counts();
         write!(
             f,
             "{:.0} s: {} nodes, {} posts, {} acked, {} delivered ({:.0} MB), {} on their way",
@@ -199,12 +205,12 @@ impl fmt::Display for Book {
             counts.acked,
             counts.deliveries,
             self.bytes_arrived as f64 / 1e6,
-            self.ledger.missing() + self.ledger.in_flight(),
+            self.history.missing() + self.history.in_flight(),
         )?;
         if self.kills > 0 {
             write!(f, ", {} kills", self.kills)?;
         }
-        let breaches = counts.out_of_order + counts.corrupted + counts.astray + self.broken;
+        let breaches = counts.broken() + self.broken;
         if breaches > 0 {
             write!(f, ", {breaches} PROMISES BROKEN")?;
         }
@@ -216,6 +222,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { posts, acked, abandoned, deliveries, duplicates, .. } = self.counts;
         let Counts { lost, out_of_order, corrupted, astray, .. } = self.counts;
+        let others = self.broken + self.counts.broken() - lost - out_of_order - corrupted - astray;
         writeln!(
             f,
             "{} users with {} nodes for {:.1} s; seed {}, tag {}",
@@ -247,8 +254,7 @@ impl fmt::Display for Summary {
         let verdict = if self.ok { "ok" } else { "FAILED" };
         write!(
             f,
-            "{verdict}: {lost} lost, {out_of_order} out of order, {corrupted} corrupted, {astray} astray, {} otherwise broken",
-            self.broken
+            "{verdict}: {lost} lost, {out_of_order} out of order, {corrupted} corrupted, {astray} astray, {others} otherwise broken"
         )
     }
 }

@@ -4,8 +4,8 @@ use super::note::Note;
 use super::plan::Plan;
 use super::poster::Poster;
 use super::{Stage, stamp};
-use crate::ledger::NodeRef;
 use mqclient::{Client, Delivery, Error, Kind};
+use mqlib::testing::history::{NodeRef, PostRef};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
@@ -107,9 +107,9 @@ impl Node {
             Instant::now() + Duration::from_millis(self.random.random_range(2000..15000));
         let mut post_at = Instant::now();
         let mut stage = self.world.stage.clone();
-        let mut held: Option<(Delivery, Instant)> = None;
+        let mut held: Option<(Delivery, Option<PostRef>, Instant)> = None;
         let end = loop {
-            let ack_at = held.as_ref().map(|&(_, at)| at);
+            let ack_at = held.as_ref().map(|&(_, _, at)| at);
             let now_stage = *stage.borrow_and_update();
             tokio::select! {
                 biased;
@@ -117,14 +117,18 @@ impl Node {
                 () = sleep_until(leave_at), if now_stage == Stage::Load => break End::Leave,
                 () = std::future::ready(()), if now_stage == Stage::Over => break End::Over,
                 () = wait_until(ack_at) => {
-                    if let Some((delivery, _)) = held.take() {
+                    if let Some((delivery, post, _)) = held.take() {
+                        if let Some(post) = post {
+                            self.world.note(Note::TookIn { at: self.me, post }).await;
+                        }
                         delivery.ack();
                     }
                 }
                 delivery = client.next(), if held.is_none() => match delivery {
                     Ok(delivery) => {
-                        self.take_in(&delivery).await;
-                        held = Some((delivery, Instant::now() + self.ack_delay(now_stage)));
+                        let post = self.take_in(&delivery).await;
+                        let ack_at = Instant::now() + self.ack_delay(now_stage);
+                        held = Some((delivery, post, ack_at));
                     }
                     Err(error) => break End::Refused(error),
                 },
@@ -144,20 +148,22 @@ impl Node {
         end
     }
 
-    async fn take_in(&self, delivery: &Delivery) {
-        let note = match delivery.kind {
-            Kind::Registered | Kind::ListEdited => Note::Notice,
-            Kind::Deliver => {
-                let plan = &self.world.plan;
-                let post = stamp::open(&plan.tag, delivery.etc.as_deref(), &delivery.data);
-                let post = post.and_then(|post| match plan.user(post.from.user) {
-                    sender if sender == delivery.from => Ok(post),
-                    _ => Err(format!("{post} says that it is from {}", delivery.from)),
-                });
-                Note::Arrived { at: self.me, post, bytes: delivery.data.len() }
-            }
-        };
-        self.world.note(note).await;
+    /// Notes an arrival. Which post is it?
+    async fn take_in(&self, delivery: &Delivery) -> Option<PostRef> {
+        if delivery.kind != Kind::Deliver {
+            self.world.note(Note::Notice).await;
+            return None;
+        }
+        let plan = &self.world.plan;
+        let post = stamp::open(&plan.tag, delivery.etc.as_deref(), &delivery.data);
+        let post = post.and_then(|post| match plan.user(post.from.user) {
+            sender if sender == delivery.from => Ok(post),
+            _ => Err(format!("{post} says that it is from {}", delivery.from)),
+        });
+        let known = post.as_ref().ok().copied();
+        let (id, bytes) = (delivery.id.parse().ok(), delivery.data.len());
+        self.world.note(Note::Arrived { at: self.me, post, id, bytes }).await;
+        known
     }
 
     /// Mostly short.

@@ -3,8 +3,9 @@
 //! All of it goes through one channel, so that it is in the order in which it became known: that a
 //! node exists before what is promised to it, a post before its arrivals.
 
-use crate::ledger::{Audience, NodeRef, PostRef};
 use mqclient::Stats;
+use mqlib::id::MessageId;
+use mqlib::testing::history::{Audience, NodeRef, PostRef};
 use std::time::Duration;
 
 /// One thing that a node saw or did.
@@ -18,18 +19,20 @@ pub(crate) enum Note {
     LeftOff(Stats),
     /// A post is about to be handed over.
     Posted { post: PostRef, audience: Audience, bytes: usize },
-    /// It was acked, so long after.
-    Acked { post: PostRef, after: Duration },
+    /// It was acked, as this message, so long after.
+    Acked { post: PostRef, id: Option<MessageId>, after: Duration },
     /// Nobody will know what became of it.
     Abandoned(PostRef),
     /// A message arrived; what is wrong with it, if it is none of ours.
-    Arrived { at: NodeRef, post: Result<PostRef, String>, bytes: usize },
+    Arrived { at: NodeRef, post: Result<PostRef, String>, id: Option<MessageId>, bytes: usize },
+    /// The node acks a message.
+    TookIn { at: NodeRef, post: PostRef },
     /// A notice about aliases or lists arrived.
     Notice,
     /// The server was killed and started again.
     Killed,
     /// The server cannot go on; the run is over.
     ServerFailed(String),
-    /// The server broke its word in another way than the ledger knows.
+    /// The server broke its word in another way than the history knows.
     Broken(String),
 }

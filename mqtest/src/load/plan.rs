@@ -1,7 +1,7 @@
 //! What all nodes of a run know: the names, the lists, where the server is, how to behave.
 
-use crate::ledger::NodeRef;
 use mqclient::Config;
+use mqlib::testing::history::NodeRef;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::BTreeSet;

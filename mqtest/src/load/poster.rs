@@ -4,9 +4,9 @@
 use super::node::World;
 use super::note::Note;
 use super::stamp;
-use crate::ledger::{Audience, NodeRef, PostRef};
 use bytes::Bytes;
 use mqclient::{Client, Error, Message, Posting, To};
+use mqlib::testing::history::{Audience, NodeRef, PostRef};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeSet, VecDeque};
@@ -52,7 +52,7 @@ impl Poster {
         Self { world, me, random, seq: 0, posted_large, edits, in_doubt, guest_is_in }
     }
 
-    /// Does the next thing: a change of the list, or a post. Not to be dropped halfway: the ledger
+    /// Does the next thing: a change of the list, or a post. Not to be dropped halfway: the history
     /// would wait for what was never sent.
     pub(crate) async fn post(&mut self, client: &Client) {
         if let Some(&edit) = self.edits.front() {
@@ -157,7 +157,8 @@ impl Poster {
             };
             match outcome {
                 Ok(receipt) => {
-                    world.note(Note::Acked { post, after: start.elapsed() }).await;
+                    let id = receipt.msgid.as_deref().and_then(|id| id.parse().ok());
+                    world.note(Note::Acked { post, id, after: start.elapsed() }).await;
                     if !receipt.warnings.is_empty() {
                         // All recipients exist: the server said so.
                         let text =

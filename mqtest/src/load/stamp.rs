@@ -2,9 +2,9 @@
 //!
 //! It is in `etc` because the data may be as short as 3 bytes.
 
-use crate::ledger::{NodeRef, PostRef};
 use bytes::Bytes;
 use mqclient::Message;
+use mqlib::testing::history::{NodeRef, PostRef};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! What clients do in the world: come, introduce themselves, post, ack, leave; and what they get.
 
-use super::{LARGE, World};
+use super::{LARGE, World, post_ref};
 use crate::broker::{Asked, Input, LinkId, Names};
 use crate::directory::Credential;
 use crate::fanout;
@@ -9,7 +9,7 @@ use crate::node::NodeId;
 use crate::reply::Reply;
 use crate::request::{Content, Incoming, Kind, NodeName, Op, Request, Version};
 use crate::testing::client::{NODES, USERS, key, user};
-use crate::testing::history::Violation;
+use crate::testing::history::{Arrival, PostRef, Violation};
 use bytes::Bytes;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -22,18 +22,21 @@ impl World {
         let node = self.node_id(number);
         let client = &mut self.clients[number];
         let Ok(reply) = Reply::parse(message) else {
-            return Err(Violation::Corrupted { id: MessageId::ZERO });
+            return Err(Violation::Stuck(format!("{number} got no message: {message:?}")));
         };
         let queued = reply.from.is_some();
         match (reply.op.as_str(), node) {
             (_, Some(node)) if queued => {
-                let id = reply.id.as_deref().and_then(|id| id.parse().ok());
-                let id = id.ok_or(Violation::Corrupted { id: MessageId::ZERO })?;
-                if reply.op == "deliver" && !is_intact(&reply.body) {
-                    return Err(Violation::Corrupted { id });
+                let id: Option<MessageId> = reply.id.as_deref().and_then(|id| id.parse().ok());
+                let is_post = reply.op == "deliver";
+                if id.is_none() || (is_post && !is_intact(&reply.body)) {
+                    self.history.corrupted(node.into(), "other contents than were posted");
                 }
-                client.received.push(id);
-                self.history.delivered(node, id)?;
+                client.received.extend(id);
+                let post = post_of(&reply.body).filter(|_| is_post);
+                let post = post.and_then(|number| post_ref(&self.senders, number));
+                let marked = client.speaks_v2.then_some(reply.redelivered > 0);
+                self.history.delivered(Arrival { node: node.into(), post, id, marked });
             }
             ("registered", _) => {
                 client.asking = false;
@@ -46,21 +49,25 @@ impl World {
                 if let Some((from, to, waiting)) =
                     server.and_then(|server| server.copying.remove(&link))
                 {
-                    self.history.copied(from, to, &waiting);
+                    self.history.copied(from.into(), to.into(), &waiting);
                 }
             }
-            ("info", _) => {
+            ("info", Some(node)) => {
                 client.asking = false;
                 client.logged_in = true;
+                client.speaks_v2 = reply.v.is_some();
+                self.history.logged_in(node.into(), reply.window.unwrap_or(1));
             }
             ("ack", _) if reply.kind.as_deref() == Some("ok") => {
-                if let Some(post) = reply.id.and_then(|id| id.parse().ok()) {
-                    self.history.acked(post);
+                let post = reply.id.and_then(|id| id.parse().ok());
+                if let Some(post) = post.and_then(|number| post_ref(&self.senders, number)) {
+                    let id = reply.msgid.and_then(|id| id.parse().ok());
+                    self.history.acked(post, id);
                 }
             }
             _ => {}
         }
-        Ok(())
+        self.history.verdict()
     }
 
     /// The node that a client is, if the server knows it.
@@ -158,7 +165,7 @@ impl World {
         if let (Some(from), Some(to), Some(server)) = (waiting_before, to, &mut self.server)
             && from != to
         {
-            let waiting = self.history.waiting_for(from);
+            let waiting = self.history.waiting_for(from.into());
             server.copying.insert(link, (from, to, waiting));
         }
     }
@@ -190,7 +197,9 @@ impl World {
         if self.calm {
             return;
         }
-        self.posts += 1;
+        if self.next_post(number).is_none() {
+            return;
+        }
         let size = match self.rng.random_range(0..20) {
             0 => LARGE + 100,
             1..4 => 2500,
@@ -220,6 +229,15 @@ impl World {
         self.ask(link, Op::Post, request, Credential::Empty, Credential::Empty);
     }
 
+    /// Gives the client's next post its number.
+    fn next_post(&mut self, number: usize) -> Option<()> {
+        let from = self.node_id(number)?.into();
+        self.posts += 1;
+        self.senders.push(from);
+        self.history.posted(PostRef { from, seq: self.posts }, None);
+        Some(())
+    }
+
     /// No fan-out names a node that the directory does not know.
     pub(super) fn fans_out(&self, number: usize, to: &[(String, Kind)]) -> bool {
         let (Some(server), Some(own)) = (&self.server, self.node_id(number)) else { return true };
@@ -239,7 +257,9 @@ impl World {
             if edit == "invite" { format!("alias{other}") } else { user(other) }
         });
         let members = members.collect();
-        self.posts += 1;
+        if self.next_post(number).is_none() {
+            return;
+        }
         let content = Content { etc: None, body: body(self.posts, 10) };
         let request = Request::ListEdit {
             id: self.posts.to_string(),
@@ -248,7 +268,6 @@ impl World {
             members,
             content,
         };
-        let _ = number;
         self.ask(link, Op::ListEdit, request, Credential::Empty, Credential::Empty);
     }
 
@@ -259,7 +278,7 @@ impl World {
         self.clients[number].received = ids.split_off(acked);
         if let Some(node) = self.node_id(number) {
             for id in &ids {
-                self.history.client_acked(node, *id);
+                self.history.client_acked(node.into(), None, Some(*id));
             }
         }
         let request = Request::Ack { ids, ok: true };

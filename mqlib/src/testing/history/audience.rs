@@ -1,0 +1,161 @@
+//! Nodes and posts by number, and whom a post is for.
+
+use crate::node::NodeId;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+/// A node: which user's, and which of that user's. Both are the harness's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeRef {
+    /// Whose.
+    pub user: u32,
+    /// Which of theirs.
+    pub node: u32,
+}
+
+impl From<NodeId> for NodeRef {
+    fn from(node: NodeId) -> Self {
+        Self { user: node.user.0, node: node.offset.into() }
+    }
+}
+
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user {} node {}", self.user, self.node)
+    }
+}
+
+/// Which post: its sender, and its number among that sender's, which increases from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PostRef {
+    /// The node that posts.
+    pub from: NodeRef,
+    /// The number.
+    pub seq: u64,
+}
+
+impl fmt::Display for PostRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "post {} of {}", self.seq, self.from)
+    }
+}
+
+/// Whom a post is for.
+#[derive(Debug, Clone, Default)]
+pub struct Audience {
+    /// All nodes of these users.
+    pub users: BTreeSet<u32>,
+    /// Users who may or may not be among the recipients: somebody else is changing a list.
+    pub perhaps: BTreeSet<u32>,
+    /// The sender's other nodes get a copy.
+    pub copies: bool,
+}
+
+impl Audience {
+    /// The one message that such a post is, given the nodes of each user.
+    pub(super) fn message(self, sender: NodeRef, nodes: &HashMap<u32, BTreeSet<u32>>) -> Message {
+        let Self { users, mut perhaps, copies } = self;
+        let nodes_of = |user: u32| {
+            let nodes = nodes.get(&user).into_iter().flatten();
+            nodes.map(move |&node| NodeRef { user, node })
+        };
+        let mut missing: BTreeSet<_> = users.iter().flat_map(|&user| nodes_of(user)).collect();
+        if copies && !users.contains(&sender.user) {
+            missing.extend(nodes_of(sender.user).filter(|&node| node != sender));
+            perhaps.insert(sender.user);
+        }
+        perhaps.extend(users);
+        Message { meant: Meant::Users(perhaps), missing, ..Message::default() }
+    }
+}
+
+/// What became of a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    InFlight,
+    Acked,
+    Refused,
+    Abandoned,
+}
+
+/// A post that is not settled.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) fate: Fate,
+    /// How many acks its sender had sent before it.
+    pub(super) acks_before: u64,
+    /// What it becomes, where the harness does not see the messages themselves.
+    pub(super) promise: Option<Message>,
+}
+
+/// Where a message is in the right place.
+#[derive(Debug)]
+enum Meant {
+    Nodes(BTreeSet<NodeRef>),
+    Users(BTreeSet<u32>),
+}
+
+/// A message, for some nodes.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) post: Option<PostRef>,
+    meant: Meant,
+    /// The first node that takes it has it alone.
+    pub(super) to_one: bool,
+    /// Nodes that got it.
+    pub(super) got: BTreeSet<NodeRef>,
+    /// Nodes that are promised it, if the post is acked, and have not acked it.
+    pub(super) missing: BTreeSet<NodeRef>,
+    /// Nodes that have.
+    done: BTreeSet<NodeRef>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            post: None,
+            meant: Meant::Nodes(BTreeSet::new()),
+            to_one: false,
+            got: BTreeSet::new(),
+            missing: BTreeSet::new(),
+            done: BTreeSet::new(),
+        }
+    }
+}
+
+impl Message {
+    /// A message of which the harness knows for which nodes it is.
+    pub(super) fn committed(post: Option<PostRef>, nodes: &[NodeRef], to_one: bool) -> Self {
+        let nodes: BTreeSet<_> = nodes.iter().copied().collect();
+        Self { post, missing: nodes.clone(), meant: Meant::Nodes(nodes), to_one, ..Self::default() }
+    }
+
+    pub(super) fn is_meant_for(&self, node: NodeRef) -> bool {
+        match &self.meant {
+            Meant::Nodes(nodes) => nodes.contains(&node),
+            Meant::Users(users) => users.contains(&node.user),
+        }
+    }
+
+    /// A node acks it. Was it missing there?
+    pub(super) fn acked_by(&mut self, node: NodeRef) -> bool {
+        self.done.insert(node);
+        if self.to_one {
+            return !std::mem::take(&mut self.missing).is_empty();
+        }
+        self.missing.remove(&node)
+    }
+
+    /// It was copied to a node while it waited.
+    pub(super) fn copied_to(&mut self, node: NodeRef) {
+        if !self.done.contains(&node) {
+            self.missing.insert(node);
+        }
+    }
+
+    /// Where it is lost, at the end.
+    pub(super) fn lost(&self, post: PostRef) -> impl Iterator<Item = (PostRef, NodeRef)> {
+        let nodes = if self.to_one { 1 } else { usize::MAX };
+        self.missing.iter().take(nodes).map(move |&node| (post, node))
+    }
+}

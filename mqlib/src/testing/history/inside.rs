@@ -1,0 +1,78 @@
+//! What a harness tells that sees the server's inside: messages, deletes and copies on their way to
+//! the disk.
+
+use super::audience::{Fate, Message};
+use super::receiver::Receiver;
+use super::{History, NodeRef, PostRef, Violation};
+use crate::id::MessageId;
+
+impl History {
+    /// The server hands a message to its disk: what `post` becomes, or a part of it (a notice is no
+    /// post's), for all of `nodes`, or for the first of them that takes it.
+    pub fn committing(
+        &mut self,
+        post: Option<PostRef>,
+        id: MessageId,
+        nodes: &[NodeRef],
+        to_one: bool,
+    ) {
+        if let Some(last) = self.last_id.filter(|last| *last >= id) {
+            return self.broken(Violation::Id { id, last });
+        }
+        self.last_id = Some(id);
+        self.messages.insert(id, Message::committed(post, nodes, to_one));
+    }
+
+    /// The server hands `node`'s ack of a message to its disk.
+    pub fn deleting(&mut self, node: NodeRef, id: MessageId) {
+        self.deleting.push((node, id));
+    }
+
+    /// All that was handed to the disk so far is durable.
+    pub fn deletes_are_durable(&mut self) {
+        for (node, id) in std::mem::take(&mut self.deleting) {
+            self.receivers.entry(node).or_default().deleted.insert(id);
+        }
+    }
+
+    /// The server went down, and came back knowing of ids up to `last_id`, if the harness knows
+    /// that: acks that were not durable may be forgotten, ids that nobody saw may come again.
+    pub fn crashed(&mut self, last_id: Option<MessageId>) {
+        self.deleting.clear();
+        self.receivers.values_mut().for_each(Receiver::crashed);
+        let Some(last_id) = last_id else { return };
+        let posts = &self.posts;
+        let acked = |post: PostRef| {
+            let post = posts.get(&post.from).and_then(|posts| posts.get(&post.seq));
+            post.is_some_and(|post| post.fate == Fate::Acked)
+        };
+        let seen = |message: &Message| message.post.is_some_and(acked) || !message.got.is_empty();
+        self.messages.retain(|id, message| *id <= last_id || seen(message));
+        self.last_id = Some(last_id);
+    }
+
+    /// A queue is copied to a node, that may get anything from now on.
+    pub fn copying(&mut self, to: NodeRef) {
+        self.receivers.entry(to).or_default().copied_to = true;
+    }
+
+    /// A queue is about to be copied: what waits for `from` now. The answer is to be confirmed.
+    pub fn waiting_for(&self, from: NodeRef) -> Vec<MessageId> {
+        let waits = |(_, message): &(&MessageId, &Message)| {
+            self.is_acked(message.post) && message.missing.contains(&from)
+        };
+        self.messages.iter().filter(waits).map(|(id, _)| *id).collect()
+    }
+
+    /// A queue was copied: of what waited, all that `from` has not acked meanwhile is `to`'s.
+    pub fn copied(&mut self, from: NodeRef, to: NodeRef, waiting: &[MessageId]) {
+        for id in waiting {
+            if let Some(message) = self.messages.get_mut(id)
+                && message.missing.contains(&from)
+                && !message.to_one
+            {
+                message.copied_to(to);
+            }
+        }
+    }
+}
