@@ -3,11 +3,13 @@
 //! Every setting has a default; `mqstore.example/mqserver.toml` documents them all.
 
 use crate::exposure::is_private;
+use crate::plain;
 use mqlib::directory::Registration;
 use mqlib::limits::Limits;
 use mqlib::node::MAX_NODES;
 use mqlib::store::StoreConfig;
 use serde::Deserialize;
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -150,7 +152,8 @@ impl Config {
     /// What the store's file says, if there is one.
     pub fn read(store: &Path) -> Result<Self, ConfigError> {
         let path = store.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let opened = plain::open(&path, OpenOptions::new().read(true));
+        let text = match opened.and_then(std::io::read_to_string) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             text => text.map_err(|error| ConfigError::Io(path.clone(), error))?,
         };

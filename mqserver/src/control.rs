@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,9 +53,11 @@ impl Control {
     /// Opens the socket; the store's lock is held.
     pub(crate) fn open(store: &Path) -> io::Result<Self> {
         let path = store.join(NAME);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        // One that a server left that was killed.
+        match is_socket(&path) {
+            Ok(()) => std::fs::remove_file(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
@@ -98,12 +100,22 @@ impl Drop for Control {
     }
 }
 
+fn is_socket(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(());
+    }
+    let what = format!("{} is something else", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
 /// Asks the server that runs on a store.
 ///
 /// # Errors
 /// None runs there, or it does not answer.
 pub fn ask<T: DeserializeOwned>(store: &Path, question: Question) -> io::Result<T> {
-    let mut stream = UnixStream::connect(store.join(NAME))?;
+    let path = store.join(NAME);
+    is_socket(&path)?;
+    let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(format!("{}\n", serde_json::to_string(&question)?).as_bytes())?;
     let mut line = String::new();

@@ -14,6 +14,7 @@ pub mod exposure;
 mod hasher;
 pub mod lock;
 mod mailbox;
+mod plain;
 mod post_office;
 pub mod server;
 pub mod status;

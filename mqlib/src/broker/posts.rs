@@ -127,7 +127,12 @@ impl Broker {
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
         let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
+        // Its client may have posted it again already, on the link that has the node now.
+        let replaced = self.sessions.get(&own).is_some_and(|session| session.link != link);
         match result {
+            Ok(copies) if replaced && key.is_some() => {
+                self.discard(Body::Staged { etc: carried.etc(), copies });
+            }
             Ok(copies) => {
                 let body = Body::Staged { etc: carried.etc(), copies };
                 self.deliver(now, link, own, key, carried, body);
