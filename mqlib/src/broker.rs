@@ -25,9 +25,9 @@ use crate::now::{Dates, Now};
 use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
-use crate::reply::Delivery;
+use crate::reply::{self, AckError, Delivery};
 use crate::request::{Incoming, NodeName, Op, Request, Version};
-use crate::store::{Opened, SpoolDone, SpoolOp};
+use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use accounts::NewNode;
 use bytes::Bytes;
 use posts::{Committing, Staging};
@@ -106,8 +106,8 @@ pub enum Output {
     Close(LinkId, Quit),
     /// Hand this to the store.
     Spool(SpoolOp),
-    /// These invitations are good, and durable.
-    Invited(u64),
+    /// These invitations are good, and durable; or there was no room for them.
+    Invited(u64, Result<(), Refusal>),
     /// The operator should know.
     Trouble(String),
 }
@@ -197,6 +197,8 @@ pub struct Broker {
     answers: HashMap<u64, Answer>,
     timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     token: u64,
+    /// The disk is full: the directory is not changed.
+    full: bool,
     unsettled: Vec<LinkId>,
     out: VecDeque<Output>,
 }
@@ -219,6 +221,7 @@ impl Broker {
             answers: HashMap::new(),
             timers: BinaryHeap::new(),
             token: 0,
+            full: false,
             unsettled: Vec::new(),
             out: VecDeque::new(),
         }
@@ -376,6 +379,9 @@ impl Broker {
         match (request, own) {
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
+            (Ok(request), _) if self.full && request.changes_directory() => {
+                self.refuse_change(id, &request);
+            }
             (Ok(Request::Register { user, aliases, .. }), None) => {
                 let first = NewNode { key: new_node, issued };
                 self.register(now, id, &user, first, &aliases, invitation);
@@ -401,6 +407,24 @@ impl Broker {
             // Told apart above: what is left needs a login.
             (Ok(_), None) => debug_assert!(op != Op::Login, "strangers are refused"),
         }
+    }
+
+    /// There is no room for a change of the directory.
+    fn refuse_change(&mut self, id: LinkId, request: &Request) {
+        let error = Refusal::DiskFull.to_string();
+        self.send(
+            id,
+            match request {
+                Request::Register { .. } => reply::registered(None, Some(&error), None),
+                Request::AddNode { .. } => reply::added(None, Some(&error), None),
+                Request::ListEdit { id, .. } => reply::ack(id, false, AckError::Text(error)),
+                Request::Login { .. }
+                | Request::Post { .. }
+                | Request::Ping { .. }
+                | Request::Ack { .. } => return,
+            },
+        );
+        self.settle(id);
     }
 
     /// What waited behind a request that is answered now.
@@ -439,7 +463,9 @@ impl Broker {
                             self.relist(now, node);
                         }
                     }
-                    Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number)),
+                    Some(Answer::Invited(number)) => {
+                        self.out.push_back(Output::Invited(number, Ok(())))
+                    }
                     None => {}
                 }
             }
@@ -461,6 +487,7 @@ impl Broker {
             }
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
+            SpoolDone::Full(full) => self.full = full,
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
         }
     }

@@ -124,6 +124,7 @@ struct FileJournal {
 struct FileSpool {
     linger_ms: Option<u64>,
     backlog: Option<usize>,
+    min_free_mib: Option<u64>,
 }
 
 const MIB: usize = 1 << 20;
@@ -230,6 +231,9 @@ impl Config {
         }
         if let Some(backlog) = bounded("spool.backlog", file.spool.backlog, 100, 1_000_000)? {
             self.storage.backlog = backlog;
+        }
+        if let Some(mib) = bounded("spool.min_free_mib", file.spool.min_free_mib, 1, 1 << 20)? {
+            self.storage.min_free = mib << 20;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::status::Overview;
 use mqlib::broker::{Asked, LinkId};
 use mqlib::credential::InvitationKey;
 use mqlib::quit::Quit;
-use mqlib::store::{Fatal, SpoolDone};
+use mqlib::store::{Fatal, Refusal, SpoolDone};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ pub(crate) enum Event {
     /// It is gone.
     Closed(LinkId),
     /// The operator invites with these tokens, for so long; is to be told when they are good.
-    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<()>),
+    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.

@@ -11,7 +11,7 @@ use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::reply::Delivery;
-use mqlib::store::Fatal;
+use mqlib::store::{Fatal, Refusal};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -66,7 +66,7 @@ pub(crate) struct PostOffice {
     /// The links with letters.
     written_to: Vec<LinkId>,
     /// Who waits for invitations to be good, by number.
-    inviting: HashMap<u64, oneshot::Sender<()>>,
+    inviting: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
     invited: u64,
 }
 
@@ -199,9 +199,9 @@ impl PostOffice {
                         }
                     }
                 }
-                Output::Invited(number) => {
+                Output::Invited(number, result) => {
                     // Whoever asked may have gone.
-                    let _ = self.inviting.remove(&number).map(|answer| answer.send(()));
+                    let _ = self.inviting.remove(&number).map(|answer| answer.send(result));
                 }
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }

@@ -252,7 +252,8 @@ impl Told {
         let expires = now.saturating_add(lifetime);
         let invite = Event::Invite(keys, lifetime, answer);
         self.events.send(invite).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        good.await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let good = good.await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        good.map_err(io::Error::other)?;
         Ok(Invitations {
             invites: tokens.iter().map(|token| token.reveal().to_owned()).collect(),
             expires: mqlib::now::date(expires.as_millis() as u64),

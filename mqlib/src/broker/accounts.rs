@@ -1,7 +1,7 @@
 //! Users and nodes: register, addNode, login.
 
 use super::reposts::Posted;
-use super::{Answer, Broker, LinkId, Session};
+use super::{Answer, Broker, LinkId, Output, Session};
 use crate::credential::InvitationKey;
 use crate::directory::{AddNodeError, Credential, Edit, RegisterError, Registration};
 use crate::node::NodeId;
@@ -10,7 +10,7 @@ use crate::queue::{Patience, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Queued, Welcome};
 use crate::request::{NodeName, Version};
-use crate::store::SpoolOp;
+use crate::store::{Refusal, SpoolOp};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -77,6 +77,9 @@ impl Broker {
         keys: &[InvitationKey],
         lifetime: Duration,
     ) {
+        if self.full {
+            return self.out.push_back(Output::Invited(number, Err(Refusal::DiskFull)));
+        }
         let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
         let edits = self.directory.invite(keys, now.wall.saturating_add(lifetime), now.wall);
         let token = self.next_token();

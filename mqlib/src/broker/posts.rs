@@ -127,10 +127,10 @@ impl Broker {
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
         let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
-        // Its client may have posted it again already, on the link that has the node now.
-        let replaced = self.sessions.get(&own).is_some_and(|session| session.link != link);
+        let has_left = self.links.get(&link).is_none_or(|link| link.node != Some(own));
         match result {
-            Ok(copies) if replaced && key.is_some() => {
+            // It was posted again, or will be, on another connection, and may overtake nothing there.
+            Ok(copies) if key.is_some() && has_left => {
                 self.discard(Body::Staged { etc: carried.etc(), copies });
             }
             Ok(copies) => {
