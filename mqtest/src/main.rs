@@ -6,6 +6,7 @@
 mod bench;
 mod credentials;
 mod load;
+mod names;
 mod simulate;
 mod spawn;
 mod vectors;
@@ -31,6 +32,7 @@ Examples:
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
   mqtest credentials                        what strangers learn from, and spoil by, wrong names
+  mqtest names --count 1000000              names that would leave the spool, or collide in it
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -49,6 +51,7 @@ struct Cli {
 enum Command {
     Bench(bench::BenchArgs),
     Credentials(credentials::CredentialsArgs),
+    Names(names::NamesArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -60,6 +63,7 @@ async fn main() -> ExitCode {
         None => load::run(cli.load).await,
         Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Credentials(args)) => credentials::run(args).await,
+        Some(Command::Names(args)) => Ok(names::run(&args)),
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
     };
