@@ -189,6 +189,7 @@ async fn plant(place: &str) {
             Err(said) => {
                 let name = place.split('/').next().unwrap();
                 assert!(said.contains("mqserver: ") && said.contains(name), "{what}: {said}");
+                assert!(!said.contains("nobody"), "{what} was followed: {said}");
                 assert!(thing.is_at(&path), "{what} is no longer there: {said}");
             }
             Ok((running, address)) => {
