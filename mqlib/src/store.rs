@@ -257,9 +257,9 @@ impl Store {
     fn remember(&mut self) {
         let Some((epoch, posts)) = self.recent.leave() else { return };
         let names = &self.names;
-        let nodes = posts.into_iter().filter_map(|(node, slot, entries)| {
+        let nodes = posts.into_iter().filter_map(|(node, next, entries)| {
             let path = spool::posted_path(names.get(node.user)?, node).into();
-            Some(Remember { node, path, slot, entries })
+            Some(Remember { node, path, next, entries })
         });
         self.jobs.push_back(Job::Remember { epoch, nodes: nodes.collect() });
     }

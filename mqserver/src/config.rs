@@ -156,10 +156,15 @@ impl Config {
         let opened = plain::open(&path, OpenOptions::new().read(true));
         let text = match opened.and_then(std::io::read_to_string) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(|error| ConfigError::Io(path.clone(), error))?,
+            text => text.map_err(|error| ConfigError::Io(path, error))?,
         };
+        Self::parse(store, &text)
+    }
+
+    fn parse(store: &Path, text: &str) -> Result<Self, ConfigError> {
+        let path = store.join(FILE);
         let file: File =
-            toml::from_str(&text).map_err(|error| ConfigError::Toml(path.clone(), error))?;
+            toml::from_str(text).map_err(|error| ConfigError::Toml(path.clone(), error))?;
         let mut config = Self::new(store.to_owned());
         config.apply(file).map_err(|why| ConfigError::Bounds(path, why))?;
         Ok(config)
@@ -252,6 +257,9 @@ fn bounded<T: PartialOrd + std::fmt::Display>(
         value => Ok(value),
     }
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
