@@ -6,6 +6,7 @@
 use crate::engine::Event;
 use crate::status::Overview;
 use crate::store_thread::StoreThread;
+use crate::supervisor::Heart;
 use bytes::Bytes;
 use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
@@ -22,7 +23,7 @@ use tokio::time::{sleep_until, timeout};
 /// Events handled in one round.
 const ROUND: usize = 1024;
 /// How long a stop waits for posts that are under way.
-const SETTLE: Duration = Duration::from_secs(8);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a link's task is told.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub(crate) struct PostOffice {
     pub(crate) store: StoreThread,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) start: Instant,
+    heart: Heart,
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
@@ -73,7 +75,8 @@ impl PostOffice {
         events: UnboundedReceiver<Event>,
         start: Instant,
     ) -> Self {
-        Self { broker, store, events, start, links: HashMap::new(), written_to: Vec::new() }
+        let (heart, links) = (Heart::new(), HashMap::new());
+        Self { broker, store, events, start, heart, links, written_to: Vec::new() }
     }
 
     /// Works until `stop`, then until what is under way is settled.
@@ -117,6 +120,7 @@ impl PostOffice {
                 biased;
                 _ = self.events.recv_many(&mut events, ROUND) => {}
                 () = wait => {}
+                () = self.heart.beat() => {}
             }
             let now = self.now();
             for event in events.drain(..) {
