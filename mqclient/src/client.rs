@@ -1,6 +1,6 @@
 //! A node that is logged in.
 
-use crate::address::Address;
+use crate::address::{Address, Server};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::enrol::{self, Registered};
@@ -32,11 +32,12 @@ impl Client {
     /// Connects and logs in. This first time nothing is tried twice.
     ///
     /// # Errors
-    /// [`Error::Address`], [`Error::Connect`], [`Error::Protocol`]: no such server;
+    /// [`Error::Address`], [`Error::Connect`], [`Error::Untrusted`], [`Error::Tls`],
+    /// [`Error::Protocol`]: no such server;
     /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::NodeActive`], [`Error::Refused`]: it
     /// does not let us in.
     pub async fn connect(config: Config) -> Result<Self, Error> {
-        let address = Address::parse(&config.url)?;
+        let address = Address::of(&config.server)?;
         let (task, handles) = Task::new(address, config);
         tokio::spawn(task.run());
         let client = Self {
@@ -57,12 +58,12 @@ impl Client {
     /// # Errors
     /// [`Error::UserExists`], [`Error::Rejected`], or what [`connect`](Self::connect) says.
     pub async fn register(
-        url: &str,
+        server: impl Into<Server>,
         user: &str,
         node: &str,
         aliases: &[&str],
     ) -> Result<Registered, Error> {
-        enrol::register(url, user, node, aliases).await
+        enrol::register(&server.into(), user, node, aliases).await
     }
 
     /// Adds a node named `new` to `user`, who has `prev` already, over a connection of its own.
@@ -72,8 +73,13 @@ impl Client {
     /// # Errors
     /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::Rejected`], or what
     /// [`connect`](Self::connect) says.
-    pub async fn add_node(url: &str, user: &str, new: &str, prev: &str) -> Result<u8, Error> {
-        enrol::add_node(url, user, new, prev).await
+    pub async fn add_node(
+        server: impl Into<Server>,
+        user: &str,
+        new: &str,
+        prev: &str,
+    ) -> Result<u8, Error> {
+        enrol::add_node(&server.into(), user, new, prev).await
     }
 
     /// The next message for this node, in the order in which the server took them. At most a

@@ -1,6 +1,6 @@
 //! Requests of strangers: a user or a node is created over a connection that ends with the answer.
 
-use crate::address::Address;
+use crate::address::{Address, Server};
 use crate::config::Config;
 use crate::error::Error;
 use crate::request;
@@ -24,13 +24,13 @@ pub struct Registered {
 }
 
 pub(crate) async fn register(
-    url: &str,
+    server: &Server,
     user: &str,
     node: &str,
     aliases: &[&str],
 ) -> Result<Registered, Error> {
     let node = NodeName::new(node.to_owned());
-    let reply = ask(url, request::register(user, &node, &aliases.join(" "))).await?;
+    let reply = ask(server, request::register(user, &node, &aliases.join(" "))).await?;
     match (reply.op.as_str(), reply.error.as_deref()) {
         ("registered", None) => {
             let etc = reply.etc().unwrap_or_else(|| Bytes::from_static(b"\"\""));
@@ -43,9 +43,14 @@ pub(crate) async fn register(
     }
 }
 
-pub(crate) async fn add_node(url: &str, user: &str, new: &str, prev: &str) -> Result<u8, Error> {
+pub(crate) async fn add_node(
+    server: &Server,
+    user: &str,
+    new: &str,
+    prev: &str,
+) -> Result<u8, Error> {
     let (new, prev) = (NodeName::new(new.to_owned()), NodeName::new(prev.to_owned()));
-    let reply = ask(url, request::add_node(user, &new, &prev)).await?;
+    let reply = ask(server, request::add_node(user, &new, &prev)).await?;
     match (reply.op.as_str(), reply.error.as_deref(), reply.offset) {
         // Added before, so asking twice does no harm.
         ("added", None | Some("new nodename exists"), Some(offset)) => Ok(offset),
@@ -63,8 +68,8 @@ fn refusal(reply: &Reply, expected: &str) -> Error {
     }
 }
 
-async fn ask(url: &str, request: Option<Bytes>) -> Result<Reply, Error> {
-    let address = Address::parse(url)?;
+async fn ask(server: &Server, request: Option<Bytes>) -> Result<Reply, Error> {
+    let address = Address::of(server)?;
     let request = request.ok_or(Error::HeaderTooLong)?;
     let max_message = Config::new("", "", "").max_message;
     let asking = async {
