@@ -5,8 +5,12 @@
 
 mod bench;
 mod load;
+mod ring;
 mod simulate;
 mod spawn;
+mod stop;
+mod tls;
+mod tls_reload;
 mod vectors;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +33,8 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest stop --rounds 50                   50 graceful stops under load
+  mqtest tls-reload --reloads 1000          1,000 new certificates under load
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -48,6 +54,8 @@ enum Command {
     Bench(bench::BenchArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
+    Stop(stop::StopArgs),
+    TlsReload(tls_reload::TlsReloadArgs),
 }
 
 #[tokio::main]
@@ -58,6 +66,8 @@ async fn main() -> ExitCode {
         Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Stop(args)) => stop::run(args).await,
+        Some(Command::TlsReload(args)) => tls_reload::run(args).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
