@@ -6,6 +6,7 @@
 use crate::engine::Event;
 use crate::status::Overview;
 use crate::store_thread::StoreThread;
+use crate::supervisor::Heart;
 use bytes::Bytes;
 use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
@@ -23,7 +24,7 @@ use tokio::time::{sleep_until, timeout};
 /// Events handled in one round.
 const ROUND: usize = 1024;
 /// How long a stop waits for posts that are under way.
-const SETTLE: Duration = Duration::from_secs(8);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a link's task is told.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub(crate) struct PostOffice {
     pub(crate) store: StoreThread,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) start: Instant,
+    heart: Heart,
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
@@ -86,6 +88,7 @@ impl PostOffice {
             written_to: Vec::new(),
             inviting: HashMap::new(),
             invited: 0,
+            heart: Heart::new(),
         }
     }
 
@@ -130,6 +133,7 @@ impl PostOffice {
                 biased;
                 _ = self.events.recv_many(&mut events, ROUND) => {}
                 () = wait => {}
+                () = self.heart.beat() => {}
             }
             let now = self.now();
             for event in events.drain(..) {

@@ -7,8 +7,12 @@ mod bench;
 mod credentials;
 mod load;
 mod names;
+mod ring;
 mod simulate;
 mod spawn;
+mod stop;
+mod tls;
+mod tls_reload;
 mod vectors;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +37,8 @@ Examples:
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
   mqtest credentials                        what strangers learn from, and spoil by, wrong names
   mqtest names --count 1000000              names that would leave the spool, or collide in it
+  mqtest stop --rounds 50                   50 graceful stops under load
+  mqtest tls-reload --reloads 1000          1,000 new certificates under load
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -54,6 +60,8 @@ enum Command {
     Names(names::NamesArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
+    Stop(stop::StopArgs),
+    TlsReload(tls_reload::TlsReloadArgs),
 }
 
 #[tokio::main]
@@ -66,6 +74,8 @@ async fn main() -> ExitCode {
         Some(Command::Names(args)) => Ok(names::run(&args)),
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Stop(args)) => stop::run(args).await,
+        Some(Command::TlsReload(args)) => tls_reload::run(args).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
