@@ -353,7 +353,8 @@ impl Session {
         let result = match reply.kind.as_deref() {
             Some("ok") => {
                 let warnings = text.lines().map(str::to_owned).collect();
-                Ok(Receipt { warnings, msgid: reply.msgid, posted: reply.posted })
+                let failed = reply.failed();
+                Ok(Receipt { warnings, failed, msgid: reply.msgid, posted: reply.posted })
             }
             _ => Err(Error::Rejected(text.to_owned())),
         };

@@ -7,17 +7,20 @@
 //! A post's way: a link's request is checked against what the link may do; its recipients become
 //! nodes; the message gets its id and goes to the store ([`SpoolOp::Commit`]). Only when the store
 //! says it is durable does it enter the queues of the nodes that are online, and only then is the
-//! poster answered. A node that is offline has no state here at all. An ack of a node's goes to the
-//! store as a delete, and the node's next message goes out.
+//! poster answered. A node that is offline has no state here, but for how much was posted to it. An
+//! ack of a node's goes to the store as a delete, and the node's next message goes out.
 
 mod accounts;
 mod lists;
+mod pace;
 mod posts;
 mod reposts;
 mod session;
+mod tally;
 
 use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
+use crate::failed::Failed;
 use crate::id::{IdSource, MessageId};
 use crate::limits::Limits;
 use crate::node::{NodeId, UserId};
@@ -27,14 +30,17 @@ use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Delivery};
 use crate::request::{Incoming, NodeName, Op, Request, Version};
+use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use accounts::NewNode;
 use bytes::Bytes;
+use pace::Pace;
 use posts::{Committing, Staging};
 use reposts::Posted;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
+use tally::Tally;
 
 /// How much longer a link may wait for a request of its that is on its way here.
 const ASKING: Duration = Duration::from_secs(1);
@@ -159,6 +165,16 @@ enum Answer {
     Invited(u64),
 }
 
+impl Answer {
+    /// The node that a queue is copied to.
+    fn copied_to(&self) -> Option<NodeId> {
+        match self {
+            Self::Reply { copied_to, .. } => *copied_to,
+            Self::Invited(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Debug for Answer {
     /// Without the reply, in which there may be a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -192,6 +208,8 @@ pub struct Broker {
     links: HashMap<LinkId, Link>,
     sessions: HashMap<NodeId, Session>,
     owners: Owners,
+    tally: Tally,
+    pace: Pace,
     committing: VecDeque<Committing>,
     staging: HashMap<u64, Staging>,
     answers: HashMap<u64, Answer>,
@@ -216,6 +234,8 @@ impl Broker {
             links: HashMap::new(),
             sessions: HashMap::new(),
             owners: Owners::new(),
+            tally: Tally::default(),
+            pace: Pace::default(),
             committing: VecDeque::new(),
             staging: HashMap::new(),
             answers: HashMap::new(),
@@ -253,6 +273,12 @@ impl Broker {
         let queues = self.sessions.values().map(|session| &session.queue);
         let undrained: Vec<_> = queues.filter(|queue| !queue.is_empty()).collect();
         format!("{undrained:?}, owners {:?}", self.owners)
+    }
+
+    /// What is counted as waiting; nothing when the broker is drained and everyone is online.
+    #[cfg(feature = "testing")]
+    pub(crate) fn counted(&self) -> String {
+        self.tally.counted()
     }
 
     /// Has every node that is online got and acked all that waits for it?
@@ -453,22 +479,9 @@ impl Broker {
         match done {
             SpoolDone::Committed(id) => self.committed(now, id, Ok(())),
             SpoolDone::Refused(id, refusal) => self.committed(now, id, Err(refusal)),
-            SpoolDone::Edited(token) | SpoolDone::Copied(token) => {
-                match self.answers.remove(&token) {
-                    Some(Answer::Reply { link, reply, copied_to }) => {
-                        self.send(link, reply);
-                        self.settle(link);
-                        self.go_on(now, link);
-                        if let Some(node) = copied_to {
-                            self.relist(now, node);
-                        }
-                    }
-                    Some(Answer::Invited(number)) => {
-                        self.out.push_back(Output::Invited(number, Ok(())))
-                    }
-                    None => {}
-                }
-            }
+            SpoolDone::Edited(token) => self.answered(now, token, Amount::default()),
+            SpoolDone::Copied(token, copied) => self.answered(now, token, copied),
+            SpoolDone::Measured(nodes, measured) => self.tally.measured(&nodes, &measured),
             SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
@@ -481,7 +494,10 @@ impl Broker {
             }
             SpoolDone::Loaded(node, id, message) => {
                 if let Some(session) = self.sessions.get_mut(&node) {
-                    session.queue.loaded(id, message, &mut self.owners, &self.limits);
+                    let gone = session.queue.loaded(id, message, &mut self.owners, &self.limits);
+                    if let Some(len) = gone {
+                        self.tally.remove(&[node], false, len);
+                    }
                     self.pump(now, node);
                 }
             }
@@ -489,6 +505,23 @@ impl Broker {
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Full(full) => self.full = full,
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
+        }
+    }
+
+    /// The edit, or the copy, that an answer waits for is durable.
+    fn answered(&mut self, now: Now, token: u64, copied: Amount) {
+        match self.answers.remove(&token) {
+            Some(Answer::Reply { link, reply, copied_to }) => {
+                self.send(link, reply);
+                self.settle(link);
+                self.go_on(now, link);
+                if let Some(node) = copied_to {
+                    self.tally.add_to(node, copied);
+                    self.relist(now, node);
+                }
+            }
+            Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number, Ok(()))),
+            None => {}
         }
     }
 
@@ -520,6 +553,8 @@ struct Poster {
     link: LinkId,
     /// The poster's own id for the post.
     id: String,
+    /// Whom it does not reach.
+    failed: Failed,
     /// The same, by which a repeat is known.
     key: Option<PostKey>,
 }

@@ -51,6 +51,11 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
         names.iter().map(|name| self.read(&format!("{directory}/{name}"))).collect()
     }
+    /// The lengths in bytes of files of one directory.
+    fn lengths(&self, directory: &str, names: &[String]) -> Vec<io::Result<u64>> {
+        let length = |content: Vec<u8>| content.len() as u64;
+        self.read_each(directory, names).into_iter().map(|content| content.map(length)).collect()
+    }
     /// Overwrites a part of a file.
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Gives a file, or whatever is no directory, a second name, which must not exist.
@@ -239,6 +244,13 @@ impl Disk for FsDisk {
                 file => file,
             };
             read_whole(File::from(file?))
+        })
+    }
+
+    fn lengths(&self, directory: &str, names: &[String]) -> Vec<io::Result<u64>> {
+        self.each(directory, names, |directory, name| {
+            let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(stat.st_size as u64)
         })
     }
 

@@ -46,26 +46,20 @@ fn request() {
 fn write(request: &Request) -> (Value, Bytes) {
     let none = Content::default();
     let (mut header, content) = match request {
-        Request::Register { user, new_node, issue, aliases, invite } => {
+        Request::Register { user, new_node, aliases, issue, invite } => {
             let new_node = new_node.reveal();
             let mut header =
                 json!({"op": "register", "userId": user, "newNode": new_node, "aliases": aliases});
-            if *issue {
-                header["v"] = 2.into();
-            }
+            header["v"] = if *issue { 2 } else { 1 }.into();
             if let Some(invite) = invite {
                 header["invite"] = invite.reveal().into();
             }
             (header, &none)
         }
-        Request::AddNode { user, new_node, issue, prev_node } => {
+        Request::AddNode { user, new_node, prev_node, issue } => {
             let (new_node, prev_node) = (new_node.reveal(), prev_node.reveal());
-            let mut header = json!({
-                "op": "addNode", "userId": user, "newNode": new_node, "prevNode": prev_node
-            });
-            if *issue {
-                header["v"] = 2.into();
-            }
+            let mut header = json!({"op": "addNode", "userId": user, "newNode": new_node, "prevNode": prev_node});
+            header["v"] = if *issue { 2 } else { 1 }.into();
             (header, &none)
         }
         Request::Login { user, node, version, takeover } => {

@@ -16,6 +16,8 @@ pub mod directory;
 #[cfg(feature = "queue")]
 pub mod disk;
 #[cfg(feature = "queue")]
+mod failed;
+#[cfg(feature = "queue")]
 mod fanout;
 #[cfg(test)]
 mod fuzz;

@@ -9,6 +9,7 @@ use crate::quit::Quit;
 use crate::request::{NodeName, Version};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The error text of an ack: absent, `null`, or lines.
 ///
@@ -223,12 +224,22 @@ pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
 /// The answer to a post on a link of version 2, with the id that the message got and the date of it,
 /// if it got one.
 pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &str)>) -> Bytes {
-    ack_of(id, ok, error, message, false)
+    ack_of(id, ok, error, message, false, None)
 }
 
 /// The answer to a post that was posted before, and became this message then.
 pub fn acked_again(id: &str, message: MessageId, posted: &str) -> Bytes {
-    ack_of(id, true, AckError::Absent, Some((message, posted)), true)
+    ack_of(id, true, AckError::Absent, Some((message, posted)), true, None)
+}
+
+/// As [`acked`], of a post that some did not get, whom `etc` names.
+pub fn acked_but(
+    id: &str,
+    error: AckError,
+    message: Option<(MessageId, &str)>,
+    etc: &[u8],
+) -> Bytes {
+    ack_of(id, true, error, message, false, Some(etc))
 }
 
 fn ack_of(
@@ -237,6 +248,7 @@ fn ack_of(
     error: AckError,
     message: Option<(MessageId, &str)>,
     dup: bool,
+    etc: Option<&[u8]>,
 ) -> Bytes {
     let write = |id: &str, error: &AckError| {
         let mut out = header::begin(160 + id.len());
@@ -256,8 +268,12 @@ fn ack_of(
             out.extend_from_slice(&id.text());
             put(&mut out, &["\",\"posted\":\"", posted, "\""]);
         }
+        if let Some(etc) = etc {
+            put(&mut out, &[",\"etc\":"]);
+            crate::json::write(&mut out, &etc.len());
+        }
         put(&mut out, &[if dup { ",\"dup\":true}" } else { "}" }]);
-        header::finish(out, &[])
+        header::finish(out, &[etc.unwrap_or_default()])
     };
     let cut = AckError::Text("error text too long".into());
     // In the end there is a client whose own id fills a header.
@@ -361,6 +377,17 @@ impl Reply {
         self.etc.map(|length| self.body.slice(..length))
     }
 
+    /// Whom a post did not reach, by name, and why, from the ack of it in version 2.
+    pub fn failed(&self) -> BTreeMap<String, String> {
+        #[derive(Default, Deserialize)]
+        struct Etc {
+            #[serde(default)]
+            failed: BTreeMap<String, String>,
+        }
+        let etc = self.etc().and_then(|etc| serde_json::from_slice::<Etc>(&etc).ok());
+        etc.unwrap_or_default().failed
+    }
+
     /// What follows `etc`.
     pub fn data(&self) -> Bytes {
         self.body.slice(self.etc.unwrap_or(0)..)
@@ -435,6 +462,10 @@ mod tests {
                 format!(
                     r#"71  {{"op":"ack","id":"m1","type":"ok","msgid":"{zeros}1",{POSTED}}}"#
                 ),
+            ),
+            (
+                acked_but("m1", AckError::Text("x".into()), None, br#"{"failed":{}}"#),
+                r#"37  {"op":"ack","id":"m1","type":"ok","error":"x","etc":13}{"failed":{}}"#.into(),
             ),
             (
                 welcome(&Welcome {

@@ -239,6 +239,9 @@ impl Incoming {
         let (header, body) = header::split(message)?;
         let header = std::str::from_utf8(header).map_err(|_| Quit::InvalidJson)?;
         let fields: Fields<'_> = serde_json::from_str(header).map_err(|_| Quit::InvalidJson)?;
+        if json::is_too_deep(header.as_bytes()) {
+            return Err(Quit::InvalidJson);
+        }
         let op = fields.string(fields::OP).as_deref().and_then(Op::from_name);
         let op = op.ok_or(Quit::InvalidOp)?;
         let differs = match op {
@@ -359,6 +362,9 @@ fn content(fields: &Fields<'_>, body: Bytes) -> Result<Content, Quit> {
     }
     let value = body.get(..length).ok_or(Quit::InvalidEtc)?;
     serde_json::from_slice::<IgnoredAny>(value).map_err(|_| Quit::InvalidEtc)?;
+    if json::is_too_deep(value) {
+        return Err(Quit::InvalidEtc);
+    }
     Ok(Content { etc: Some(length), body })
 }
 

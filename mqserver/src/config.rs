@@ -110,6 +110,12 @@ struct FileLimits {
     aliases_per_user: Option<usize>,
     lists_per_user: Option<usize>,
     members_per_list: Option<usize>,
+    to: Option<usize>,
+    to_one: Option<usize>,
+    posts_per_second: Option<u32>,
+    posts_burst: Option<u32>,
+    queue_messages: Option<u32>,
+    queue_mib: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -224,6 +230,26 @@ impl Config {
             if let Some(value) = bounded(name, value, 1, most)? {
                 *limit = value;
             }
+        }
+        if let Some(most) = bounded("limits.to", file.limits.to, 1, 50_000)? {
+            self.limits.to = most;
+        }
+        if let Some(most) = bounded("limits.to_one", file.limits.to_one, 1, 1_000)? {
+            self.limits.to_one = most;
+        }
+        let per_second = file.limits.posts_per_second;
+        if let Some(most) = bounded("limits.posts_per_second", per_second, 0, 1_000_000)? {
+            self.limits.posts_per_second = most;
+        }
+        if let Some(most) = bounded("limits.posts_burst", file.limits.posts_burst, 1, 1_000_000)? {
+            self.limits.posts_burst = most;
+        }
+        let messages = file.limits.queue_messages;
+        if let Some(most) = bounded("limits.queue_messages", messages, 1, 1_000_000_000)? {
+            self.limits.queue_messages = most;
+        }
+        if let Some(mib) = bounded("limits.queue_mib", file.limits.queue_mib, 1, 1 << 30)? {
+            self.limits.queue_bytes = mib << 20;
         }
         if let Some(segments) = bounded("journal.segments", file.journal.segments, 3, 64)? {
             self.storage.segments = segments;

@@ -131,6 +131,8 @@ impl Broker {
         });
         match added {
             Ok((prev, node, edits, error)) => {
+                // What is copied is counted when it is.
+                self.meet([node.user]);
                 if !edits.is_empty() {
                     let token = self.next_token();
                     self.spool(SpoolOp::Edit(token, edits));
@@ -233,6 +235,7 @@ impl Broker {
         nodes: Vec<NodeId>,
         answer: Option<super::Poster>,
     ) {
+        self.meet(nodes.iter().map(|node| node.user));
         let id = self.next_id(now);
         let name = self.directory.user(from.user).map(|user| user.name.clone());
         let name = name.unwrap_or_else(|| "".into());

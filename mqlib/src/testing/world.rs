@@ -32,6 +32,8 @@ const LARGE: usize = 4096;
 const STEPS: usize = 600;
 /// Steps that a healthy world needs at most to come to rest.
 const REST: usize = 20_000;
+/// Posts after the last fault, while queues of earlier lives are emptied.
+const POSTS: u64 = 60;
 
 /// A running server: what a crash takes away.
 struct Server {
@@ -61,6 +63,10 @@ pub(super) struct World {
     now: Now,
     links: u64,
     posts: u64,
+    /// For whom each post is by name, and for whom it was handed to the store.
+    meant: HashMap<u64, Vec<NodeId>>,
+    stored: HashMap<u64, Vec<NodeId>>,
+    full: u64,
     /// Who posted each post, by its number.
     senders: Vec<NodeRef>,
     crashes: u64,
@@ -69,8 +75,10 @@ pub(super) struct World {
     /// Those that were taken over, and are about to end.
     taken_over: Vec<LinkId>,
     takeovers: u64,
-    /// No more faults: the world comes to rest.
+    /// No more faults: the world comes to rest,
     calm: bool,
+    /// after so many posts more.
+    posts_left: u64,
 }
 
 impl World {
@@ -87,12 +95,16 @@ impl World {
             now: Now { mono: Duration::ZERO, wall: 1_700_000_000_000 },
             links: 0,
             posts: 0,
+            meant: HashMap::new(),
+            stored: HashMap::new(),
+            full: 0,
             senders: Vec::new(),
             crashes: 0,
             ghosts: Vec::new(),
             taken_over: Vec::new(),
             takeovers: 0,
             calm: false,
+            posts_left: POSTS,
         }
     }
 
@@ -107,6 +119,7 @@ impl World {
             delivered: self.history.counts().deliveries,
             crashes: self.crashes,
             takeovers: self.takeovers,
+            full: self.full,
         })
     }
 
@@ -125,6 +138,8 @@ impl World {
             min_free: 1,
             listing: 5,
         };
+        // Queues that are often full, and queues that grow long.
+        let queue_messages = if self.chance(50) { 12 } else { 1000 };
         loop {
             let disk = self.disk.mount();
             let birth = Birth { salt: [1; 32], tag: 7 };
@@ -143,6 +158,8 @@ impl World {
                         warm: 2000,
                         pending: 6,
                         flying: 3000,
+                        queue_messages,
+                        queue_bytes: u64::from(queue_messages) << 11,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -298,6 +315,9 @@ impl World {
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
             }
+            if let SpoolDone::Refused(id, _) = &done {
+                self.history.not_stored(*id);
+            }
             server.broker.handle(now, Input::Spool(done));
         }
         self.after(healthy)
@@ -381,6 +401,8 @@ impl World {
                     }
                     spool::Content::Staged(staged) => server.staged.remove(&staged.number),
                 };
+                let stored = number.map(|number| self.stored.entry(number).or_default());
+                stored.into_iter().for_each(|nodes| nodes.extend(&post.nodes));
                 let post_ref = number.and_then(|number| post_ref(&self.senders, number));
                 let nodes: Vec<_> = post.nodes.iter().map(|&node| node.into()).collect();
                 self.history.committing(post_ref, post.id, &nodes, post.to_one);
@@ -426,6 +448,10 @@ impl World {
         }
         self.history.settle();
         self.history.verdict()?;
+        let counted = self.server.as_ref().map(|server| server.broker.counted());
+        if let Some(counted) = counted.filter(|counted| !counted.is_empty()) {
+            return Err(Violation::Miscounted(counted));
+        }
         self.check_spool()
     }
 

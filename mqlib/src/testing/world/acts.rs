@@ -8,6 +8,7 @@ use crate::id::MessageId;
 use crate::node::NodeId;
 use crate::reply::Reply;
 use crate::request::{Content, Incoming, Kind, NodeName, Op, Request, Version};
+use crate::testing::Mutation;
 use crate::testing::client::{NODES, USERS, key, user};
 use crate::testing::history::{Arrival, PostRef, Violation};
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl World {
                 self.history.logged_in(node.into(), reply.window.unwrap_or(1));
             }
             ("ack", _) => {
-                let number: Option<u64> = reply.id.and_then(|id| id.parse().ok());
+                let number: Option<u64> = reply.id.as_deref().and_then(|id| id.parse().ok());
                 let ok = reply.kind.as_deref() == Some("ok");
                 if let Some(number) = number {
                     client.loose.retain(|loose| *loose != number);
@@ -79,8 +80,11 @@ impl World {
                 }
                 let post = number.and_then(|number| post_ref(&self.senders, number));
                 if let Some(post) = post.filter(|_| ok) {
-                    let id = reply.msgid.and_then(|id| id.parse().ok());
+                    let id = reply.msgid.as_deref().and_then(|id| id.parse().ok());
                     self.history.acked(post, id);
+                    if !reply.dup {
+                        self.check_told(post.seq, reply.error.as_deref().unwrap_or_default())?;
+                    }
                 }
             }
             _ => {}
@@ -107,7 +111,7 @@ impl World {
                 0..9 => self.post(number, link),
                 9..17 => self.ack(number, link),
                 // What waits would be copied, again and again.
-                _ if self.calm => {}
+                _ if self.calm && self.posts_left == 0 => {}
                 17 => self.edit_list(number, link),
                 18 => self.add_node(number, link),
                 _ => {
@@ -212,8 +216,42 @@ impl World {
         self.handle(Input::Request(link, asked));
     }
 
-    pub(super) fn post(&mut self, number: usize, link: LinkId) {
+    /// Every recipient of a post that was named is stored for, or said to have a full queue.
+    fn check_told(&mut self, post: u64, error: &str) -> Result<(), Violation> {
+        let mut full = Vec::new();
+        for line in error.lines().filter(|_| self.mutation != Mutation::DropSilently) {
+            let Some((name, rest)) = line.split_once(": queue full") else { continue };
+            let (at, _limit) = rest.split_once(", limit ").unwrap_or((rest, ""));
+            let at = at.trim_start_matches(" at node").trim_start_matches('s');
+            let at: Vec<u8> = at.split(',').filter_map(|node| node.trim().parse().ok()).collect();
+            full.push((name.to_owned(), at));
+        }
+        self.full += full.len() as u64;
+        let Some(server) = &self.server else { return Ok(()) };
+        let directory = server.broker.directory();
+        for &node in self.meant.get(&post).into_iter().flatten() {
+            let name = directory.user(node.user).map(|user| &*user.name).unwrap_or_default();
+            let is_full = |(full, at): &(String, Vec<u8>)| {
+                full == name && (at.is_empty() || at.contains(&node.offset))
+            };
+            let stored = self.stored.get(&post).is_some_and(|nodes| nodes.contains(&node));
+            if !stored && !full.iter().any(is_full) {
+                return Err(Violation::Untold { post, node: node.into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Is it too late to send anything?
+    fn is_silent(&mut self) -> bool {
         if self.calm {
+            self.posts_left = self.posts_left.saturating_sub(1);
+        }
+        self.posts_left == 0
+    }
+
+    pub(super) fn post(&mut self, number: usize, link: LinkId) {
+        if self.is_silent() {
             return;
         }
         if self.next_post(number).is_none() {
@@ -242,6 +280,12 @@ impl World {
             }
         }
         debug_assert!(self.fans_out(number, &to));
+        let directory = self.server.as_ref().map(|server| server.broker.directory());
+        let all = to.iter().filter(|(_, kind)| *kind == Kind::AllNodes);
+        let all = all.filter_map(|(name, _)| directory?.user_id(name));
+        let meant = all.flat_map(|user| directory.into_iter().flat_map(move |d| d.nodes(user)));
+        let meant = meant.collect();
+        self.meant.insert(self.posts, meant);
         let content = Content { etc: None, body };
         let request =
             Request::Post { id: self.posts.to_string(), to, no_nodes: self.chance(10), content };
@@ -283,7 +327,7 @@ impl World {
     }
 
     pub(super) fn edit_list(&mut self, number: usize, link: LinkId) {
-        if self.calm {
+        if self.is_silent() {
             return;
         }
         let edit = ["add", "add", "invite", "remove"][self.rng.random_range(0..4)];
