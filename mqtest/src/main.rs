@@ -4,6 +4,7 @@
 //! could not be made.
 
 mod bench;
+mod faults;
 mod load;
 mod simulate;
 mod spawn;
@@ -46,6 +47,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::BenchArgs),
+    Crash(faults::crash::CrashArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -56,6 +58,7 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         None => load::run(cli.load).await,
         Some(Command::Bench(args)) => bench::run(args).await,
+        Some(Command::Crash(args)) => faults::crash::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
     };

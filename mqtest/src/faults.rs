@@ -1,0 +1,17 @@
+//! Programs that break a real server, or what it stands on, and hold it to its promises: `crash`,
+//! `powercut`, `sync_failure`, `full_disk`, `clocks`, `reposts` and `restart`.
+//!
+//! A [`crowd`] of clients in this process posts to each other, receives and acks, and tells a history
+//! all of it, over all lives of one server on one store. A [`trial`] starts those lives, one after
+//! the other, and now and then a whole one in which everybody gets what waits for them. What breaks
+//! the server is from outside: [`strace`] for system calls, and a file system of its own ([`volume`])
+//! that can be full, or lose its power.
+
+pub(crate) mod crash;
+mod crowd;
+mod letter;
+mod member;
+mod strace;
+mod tools;
+mod trial;
+mod verdict;
