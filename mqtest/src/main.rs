@@ -30,6 +30,8 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest crash --points 200                 kill -9 at the N-th system call, 200 times
+  mqtest powercut --fs xfs                  power cuts on a file system of its own
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -48,6 +50,11 @@ struct Cli {
 enum Command {
     Bench(bench::BenchArgs),
     Crash(faults::crash::CrashArgs),
+    Powercut(faults::powercut::PowercutArgs),
+    SyncFailure(faults::sync_failure::SyncFailureArgs),
+    FullDisk(faults::full_disk::FullDiskArgs),
+    Clocks(faults::clocks::ClocksArgs),
+    Reposts(faults::reposts::RepostsArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -59,6 +66,11 @@ async fn main() -> ExitCode {
         None => load::run(cli.load).await,
         Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Crash(args)) => faults::crash::run(args).await,
+        Some(Command::Powercut(args)) => faults::powercut::run(args).await,
+        Some(Command::SyncFailure(args)) => faults::sync_failure::run(args).await,
+        Some(Command::FullDisk(args)) => faults::full_disk::run(args).await,
+        Some(Command::Clocks(args)) => faults::clocks::run(args).await,
+        Some(Command::Reposts(args)) => faults::reposts::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
     };

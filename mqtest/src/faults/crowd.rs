@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// What nothing arrives for so long is lost; a server sends again after 10 s.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// When nothing has arrived for so long, what is missing is lost: a login brings all that waits, and
+/// what is not acked comes again after 10 s.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// How often it is asked whether all has arrived.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -59,6 +60,16 @@ impl Crowd {
         self.members.iter().map(|member| member.known).sum()
     }
 
+    /// Deliveries that were sent again when it was time.
+    pub(crate) fn again(&self) -> u64 {
+        self.members.iter().map(|member| member.again).sum()
+    }
+
+    /// The latest time in an id, in ms since 1970.
+    pub(crate) fn latest(&self) -> u64 {
+        self.members.iter().map(|member| member.latest).max().unwrap_or_default()
+    }
+
     /// Registers all members.
     pub(crate) async fn register(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
         for user in 0..self.manner.members {
@@ -68,14 +79,15 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sets those to work who are not absent, and one who registers a user.
+    /// Sets those to work who are not absent, and one who registers a user; those who are left, if
+    /// the others are at work already.
     pub(crate) fn begin(&mut self, addr: SocketAddr, stage: Stage) -> Busy {
         let (stage, told) = watch::channel(stage);
         let present = match *told.borrow() {
             Stage::Load => self.manner.members - self.manner.absent,
-            Stage::Drain | Stage::Over => self.manner.members,
+            Stage::Drain | Stage::Over | Stage::Cut => self.manner.members,
         };
-        let absent = self.members.split_off(present as usize);
+        let absent = self.members.split_off(self.members.len().min(present as usize));
         let mut members = JoinSet::new();
         for mut member in std::mem::replace(&mut self.members, absent) {
             let told = told.clone();
@@ -94,7 +106,9 @@ impl Crowd {
 
     /// The server is gone, or the crowd is to go: waits until all are back.
     pub(crate) async fn end(&mut self, mut busy: Busy) -> anyhow::Result<()> {
-        busy.stage.send_replace(Stage::Over);
+        if *busy.stage.borrow() != Stage::Cut {
+            busy.stage.send_replace(Stage::Over);
+        }
         if let Some(registered) = busy.registrar.await? {
             self.registered = registered;
         }
@@ -143,6 +157,11 @@ impl Crowd {
         }
     }
 
+    /// Is something wrong that the history does not know?
+    pub(crate) fn complains(&self) -> bool {
+        !self.complaints.is_empty()
+    }
+
     /// What the history says in the end, and what else went wrong.
     pub(crate) fn close(self) -> (Counts, Vec<Violation>, Vec<String>) {
         let Self { history, members, complaints, .. } = self;
@@ -160,7 +179,8 @@ impl Busy {
     }
 }
 
-async fn register(addr: SocketAddr, user: u32) -> Result<(), mqclient::Error> {
+/// Registers a user.
+pub(super) async fn register(addr: SocketAddr, user: u32) -> Result<(), mqclient::Error> {
     let url = format!("mq://{addr}");
     Client::register(&url, &people::user(user), &people::node(user), &[]).await.map(drop)
 }

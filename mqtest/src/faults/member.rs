@@ -13,16 +13,23 @@ use mqlib::testing::history::{Arrival, Audience, History, NodeRef, PostRef};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Letters are up to this, and one in `LARGELY` is large enough to be staged. Bytes.
-const SMALL: usize = 3000;
+const SMALL: usize = 8000;
 const LARGE: usize = 600 << 10;
+/// Posts just before a connection breaks, and how long it takes to break.
+const UNREAD: usize = 3;
+const UNREAD_FOR: Duration = Duration::from_millis(20);
+/// Deliveries that are held back, of those that are not acked at once.
+const HELD: usize = 10;
+/// The server's first pause before it sends again is 10 s; a little less, for clocks that differ.
+const AGAIN: Duration = Duration::from_millis(9_800);
 
 /// How a crowd behaves.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +61,8 @@ pub(crate) enum Stage {
     Drain,
     /// They go.
     Over,
+    /// They post a last time, and their connections break before they have read the acks.
+    Cut,
 }
 
 /// A member.
@@ -68,6 +77,12 @@ pub(crate) struct Member {
     open: BTreeMap<u64, Bytes>,
     /// Delivered and not acked.
     held: Vec<(Option<PostRef>, MessageId)>,
+    /// When each delivery came first on this connection.
+    came: HashMap<MessageId, Instant>,
+    /// Deliveries that were sent again when it was time.
+    pub(crate) again: u64,
+    /// The latest time in a message's id, in ms since 1970.
+    pub(crate) latest: u64,
     /// Reposts that the server said to know.
     pub(crate) known: u64,
     /// What the server refused, other than a letter.
@@ -78,8 +93,20 @@ impl Member {
     pub(crate) fn new(user: u32, manner: Manner, history: Arc<Mutex<History>>, seed: u64) -> Self {
         let me = NodeRef { user, node: 0 };
         let random = StdRng::seed_from_u64(seed ^ u64::from(user) << 32);
-        let (open, held) = (BTreeMap::new(), Vec::new());
-        Self { me, manner, history, random, seq: 0, open, held, known: 0, complaint: None }
+        Self {
+            me,
+            manner,
+            history,
+            random,
+            seq: 0,
+            open: BTreeMap::new(),
+            held: Vec::new(),
+            came: HashMap::new(),
+            again: 0,
+            latest: 0,
+            known: 0,
+            complaint: None,
+        }
     }
 
     /// Whose node it is.
@@ -105,6 +132,7 @@ impl Member {
             }
         }
         self.held.clear();
+        self.came.clear();
     }
 
     async fn stay(
@@ -117,7 +145,7 @@ impl Member {
         let dial = Dial { addr, framing: Framing::Ws, protocol };
         let mut wire = tokio::select! {
             session = dial.log_in(self.me.user) => session?.wire,
-            _ = stage.wait_for(|stage| *stage == Stage::Over) => return Ok(()),
+            _ = stage.wait_for(|stage| matches!(stage, Stage::Over | Stage::Cut)) => return Ok(()),
         };
         self.history().logged_in(self.me, window as usize);
         for (&seq, request) in &self.open {
@@ -137,6 +165,15 @@ impl Member {
             let posting = now == Stage::Load && self.open.len() < self.manner.in_flight;
             tokio::select! {
                 _ = stage.changed() => {}
+                () = std::future::ready(()), if now == Stage::Cut => {
+                    // Committed, most of them, and nobody reads the acks.
+                    for _ in 0..UNREAD {
+                        let request = self.letter()?;
+                        wire.send(&request).await?;
+                    }
+                    sleep(UNREAD_FOR).await;
+                    return Ok(());
+                }
                 () = std::future::ready(()), if now == Stage::Over => {
                     wire.close().await;
                     return Ok(());
@@ -202,11 +239,22 @@ impl Member {
                     self.history().corrupted(self.me, "other contents than were posted");
                 }
                 let marked = Some(reply.redelivered > 0);
+                self.latest = self.latest.max(id.millis());
+                let came = self.came.entry(id).or_insert_with(Instant::now).elapsed();
+                if reply.redelivered > 0 && came < AGAIN {
+                    self.complaint = Some(format!("message {id} was sent again after {came:?}"));
+                }
+                self.again += u64::from(reply.redelivered > 0);
                 self.history().delivered(Arrival { node: self.me, post, id: Some(id), marked });
                 let at_once = self.random.random_range(0..100) < self.manner.diligence;
                 if stage == Stage::Load && !at_once {
                     self.held.push((post, id));
-                    return Ok(None);
+                    if self.held.len() <= HELD {
+                        return Ok(None);
+                    }
+                    // Filed by now; the oldest wait for their redelivery.
+                    let (post, id) = self.held.remove(HELD / 2);
+                    return self.ack(post, id).map(Some);
                 }
                 self.ack(post, id).map(Some)
             }

@@ -104,7 +104,10 @@ impl Trial {
         let mut server = match self.server(wrapper, Vec::new()).await {
             Ok(server) => server,
             Err(error) if format!("{error:#}").contains("signal: 9") => return Ok(End::AtStart),
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.broken.push(format!("the server does not start: {error:#}"));
+                return Ok(End::AtStart);
+            }
         };
         let busy = self.crowd.begin(server.addr(), Stage::Load);
         let end = match wait(&mut server, long).await? {
@@ -146,7 +149,7 @@ impl Trial {
 
     /// Is anything broken so far?
     pub(crate) fn is_broken(&self) -> bool {
-        !self.broken.is_empty() || !self.crowd.counts().are_clean()
+        !self.broken.is_empty() || self.crowd.complains() || !self.crowd.counts().are_clean()
     }
 
     /// The verdict.
@@ -175,6 +178,18 @@ pub(crate) async fn wait(
         }
         sleep(LOOK).await;
     }
+}
+
+/// Waits until something holds; did it?
+pub(crate) async fn until(long: Duration, holds: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + long;
+    while !holds() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(LOOK).await;
+    }
+    true
 }
 
 fn names(directory: &Path) -> Vec<String> {
