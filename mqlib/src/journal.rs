@@ -350,4 +350,7 @@ fn look(disk: &dyn Disk, replayed: &mut Replayed) -> Result<Vec<Option<Head>>, O
 }
 
 #[cfg(test)]
+#[cfg(feature = "testing")]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ pub enum Mutation {
     DropSync,
     /// Posters are answered before the commit.
     AckBeforeCommit,
+    /// What nodes have posted is forgotten.
+    ForgetPosts,
 }
 
 /// What happened in a run that broke no promise.
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_server_broken_on_purpose_is_found_out() {
-        for mutation in [Mutation::DropSync, Mutation::AckBeforeCommit] {
+        for mutation in [Mutation::DropSync, Mutation::AckBeforeCommit, Mutation::ForgetPosts] {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }

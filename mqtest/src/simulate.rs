@@ -39,6 +39,8 @@ enum Broken {
     DropSync,
     /// Posters are answered before the commit
     AckBeforeCommit,
+    /// What nodes have posted is forgotten
+    ForgetPosts,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -49,6 +51,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         None => Mutation::None,
         Some(Broken::DropSync) => Mutation::DropSync,
         Some(Broken::AckBeforeCommit) => Mutation::AckBeforeCommit,
+        Some(Broken::ForgetPosts) => Mutation::ForgetPosts,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.
@@ -121,6 +124,7 @@ fn report_to_user(
             None => "",
             Some(Broken::DropSync) => " --mutate drop-sync",
             Some(Broken::AckBeforeCommit) => " --mutate ack-before-commit",
+            Some(Broken::ForgetPosts) => " --mutate forget-posts",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }

@@ -128,6 +128,10 @@ impl Broker {
     ) {
         let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
         match result {
+            // It was posted again, or will be, on another connection, and may overtake nothing there.
+            Ok(copies) if key.is_some() && !self.links.contains_key(&link) => {
+                self.discard(Body::Staged { etc: carried.etc(), copies });
+            }
             Ok(copies) => {
                 let body = Body::Staged { etc: carried.etc(), copies };
                 self.deliver(now, link, own, key, carried, body);

@@ -4,6 +4,8 @@ use crate::broker::LinkId;
 use crate::credential::NodeKey;
 use crate::directory::Credential;
 use crate::id::MessageId;
+use crate::request::Request;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Users in the world.
 pub(super) const USERS: usize = 3;
@@ -23,6 +25,12 @@ pub(super) struct Client {
     pub(super) confirmed: bool,
     /// Delivered and not acked.
     pub(super) received: Vec<MessageId>,
+    /// Posts of version 1 without an answer.
+    pub(super) loose: Vec<u64>,
+    /// Posts of version 2 without an answer, by their numbers.
+    pub(super) unacked: BTreeMap<u64, Request>,
+    /// Those of them that are to be posted once more, before any other.
+    pub(super) reposts: VecDeque<u64>,
 }
 
 impl Client {
@@ -32,6 +40,7 @@ impl Client {
         self.logged_in = false;
         self.asking = false;
         self.received.clear();
+        self.reposts = self.unacked.keys().copied().collect();
     }
 }
 

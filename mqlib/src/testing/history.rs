@@ -94,7 +94,7 @@ impl History {
         let acks_before = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
         self.in_flight += 1;
         self.counts.posts += 1;
-        let entry = Post { fate: Fate::InFlight, acks_before, promise };
+        let entry = Post { fate: Fate::InFlight, again: false, acks_before, promise };
         self.posts.entry(post.from).or_default().insert(post.seq, entry);
     }
 
@@ -102,9 +102,9 @@ impl History {
     /// settled needs no books.
     pub fn reposted(&mut self, post: PostRef) {
         let acked = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
-        if let Some(entry) = self.post_mut(post)
-            && entry.fate != Fate::InFlight
-        {
+        let Some(entry) = self.post_mut(post) else { return };
+        entry.again = true;
+        if entry.fate != Fate::InFlight {
             if entry.fate == Fate::Acked {
                 return;
             }
@@ -188,9 +188,28 @@ impl History {
         for message in self.messages.values().filter(|message| self.is_acked(message.post)) {
             lost.extend(message.post.iter().flat_map(|&post| message.lost(post)));
         }
+        if self.stored_once {
+            self.find_doubles();
+        }
         lost.sort_unstable();
         for (post, node) in lost {
             self.broken(Violation::Lost { post, node });
+        }
+    }
+
+    /// Finds posts that became two messages for the same nodes, or for one of the same user's.
+    fn find_doubles(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut twice = Vec::new();
+        for message in self.messages.values() {
+            if let (Some(post), Some(&node)) = (message.post, message.got.first())
+                && !seen.insert(message.purpose())
+            {
+                twice.push((post, node));
+            }
+        }
+        for (post, node) in twice {
+            self.broken(Violation::Twice { post, node });
         }
     }
 

@@ -77,7 +77,7 @@ impl World {
             disk,
             server: None,
             clients: (0..USERS * NODES).map(|_| Client::default()).collect(),
-            history: History::default(),
+            history: History::of_reposts(),
             now: Now { mono: Duration::ZERO, wall: 1_700_000_000_000 },
             links: 0,
             posts: 0,
@@ -112,6 +112,7 @@ impl World {
             batch_max: 8 << 10,
             linger: Duration::from_millis(self.rng.random_range(0..3) * 100),
             backlog: 40,
+            min_free: 1,
             listing: 5,
         };
         loop {
@@ -293,7 +294,12 @@ impl World {
     fn after(&mut self, healthy: bool) -> Result<(), Violation> {
         let Some(server) = &mut self.server else { return Ok(()) };
         let early = self.mutation == Mutation::AckBeforeCommit;
-        while let Some(done) = server.store.poll_done() {
+        while let Some(mut done) = server.store.poll_done() {
+            if let SpoolDone::Recalled(_, _, posts) = &mut done
+                && self.mutation == Mutation::ForgetPosts
+            {
+                posts.clear();
+            }
             if !(early && matches!(done, SpoolDone::Committed(_) | SpoolDone::Refused(..))) {
                 server.done.push_back(done);
             }
@@ -408,8 +414,9 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let Some(server) = &self.server else { return false };
-        let clients_rest =
-            self.clients.iter().all(|client| client.logged_in && client.received.is_empty());
+        let clients_rest = self.clients.iter().all(|client| {
+            client.logged_in && client.received.is_empty() && client.reposts.is_empty()
+        });
         clients_rest
             && server.ops.is_empty()
             && server.done.is_empty()

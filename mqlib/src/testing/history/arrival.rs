@@ -76,6 +76,9 @@ impl History {
     /// The first arrival of a message that has its place in the order.
     fn in_order(&mut self, node: NodeRef, post: Option<PostRef>, id: Option<MessageId>) {
         let stored_once = self.stored_once;
+        // What was given up has no place among what its sender posted later.
+        let post = post
+            .filter(|post| self.post_mut(*post).is_none_or(|entry| entry.fate != Fate::Abandoned));
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {

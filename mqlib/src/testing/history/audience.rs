@@ -82,6 +82,8 @@ pub(super) enum Fate {
 #[derive(Debug)]
 pub(super) struct Post {
     pub(super) fate: Fate,
+    /// It was posted more than once.
+    pub(super) again: bool,
     /// How many acks its sender had sent before it.
     pub(super) acks_before: u64,
     /// What it becomes, where the harness does not see the messages themselves.
@@ -128,6 +130,19 @@ impl Message {
     pub(super) fn committed(post: Option<PostRef>, nodes: &[NodeRef], to_one: bool) -> Self {
         let nodes: BTreeSet<_> = nodes.iter().copied().collect();
         Self { post, missing: nodes.clone(), meant: Meant::Nodes(nodes), to_one, ..Self::default() }
+    }
+
+    /// What of its post it is: all of one post that were stored once have different ones.
+    pub(super) fn purpose(&self) -> (Option<PostRef>, Option<u32>) {
+        let user = match &self.meant {
+            Meant::Nodes(nodes) => nodes.first().map(|node| node.user),
+            Meant::Users(_) => None,
+        };
+        (self.post, user.filter(|_| self.to_one))
+    }
+
+    pub(super) fn got_somewhere(&self) -> bool {
+        !self.got.is_empty()
     }
 
     pub(super) fn is_meant_for(&self, node: NodeRef) -> bool {

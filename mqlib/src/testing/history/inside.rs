@@ -20,7 +20,15 @@ impl History {
             return self.broken(Violation::Id { id, last });
         }
         self.last_id = Some(id);
-        self.messages.insert(id, Message::committed(post, nodes, to_one));
+        let message = Message::committed(post, nodes, to_one);
+        if let Some(post) = post
+            && self.post_mut(post).is_some_and(|entry| entry.again)
+        {
+            // The first attempt came to nothing, or it will be a stray.
+            let same = message.purpose();
+            self.messages.retain(|_, other| other.got_somewhere() || other.purpose() != same);
+        }
+        self.messages.insert(id, message);
     }
 
     /// The server hands `node`'s ack of a message to its disk.

@@ -48,6 +48,7 @@ impl World {
                 let server = self.server.as_mut();
                 if let Some((from, to, waiting)) =
                     server.and_then(|server| server.copying.remove(&link))
+                    && reply.offset.is_some()
                 {
                     self.history.copied(from.into(), to.into(), &waiting);
                 }
@@ -56,11 +57,28 @@ impl World {
                 client.asking = false;
                 client.logged_in = true;
                 client.speaks_v2 = reply.v.is_some();
+                // Version 1 never learns what became of its posts.
+                let mut loose = std::mem::take(&mut client.loose);
+                if !client.speaks_v2 {
+                    client.reposts.clear();
+                    loose.extend(std::mem::take(&mut client.unacked).into_keys());
+                }
+                for number in loose {
+                    if let Some(post) = post_ref(&self.senders, number) {
+                        self.history.abandoned(post);
+                    }
+                }
                 self.history.logged_in(node.into(), reply.window.unwrap_or(1));
             }
-            ("ack", _) if reply.kind.as_deref() == Some("ok") => {
-                let post = reply.id.and_then(|id| id.parse().ok());
-                if let Some(post) = post.and_then(|number| post_ref(&self.senders, number)) {
+            ("ack", _) => {
+                let number: Option<u64> = reply.id.and_then(|id| id.parse().ok());
+                let ok = reply.kind.as_deref() == Some("ok");
+                if let Some(number) = number {
+                    client.loose.retain(|loose| *loose != number);
+                    client.unacked.remove(&number);
+                }
+                let post = number.and_then(|number| post_ref(&self.senders, number));
+                if let Some(post) = post.filter(|_| ok) {
                     let id = reply.msgid.and_then(|id| id.parse().ok());
                     self.history.acked(post, id);
                 }
@@ -84,6 +102,7 @@ impl World {
             (None, ..) => self.connect(number),
             (Some(_), false, false) => self.introduce(number),
             (Some(_), false, true) => {}
+            (Some(link), true, _) if !client.reposts.is_empty() => self.repost(number, link),
             (Some(link), true, _) => match self.rng.random_range(0..20) {
                 0..9 => self.post(number, link),
                 9..17 => self.ack(number, link),
@@ -202,6 +221,22 @@ impl World {
         let content = Content { etc: None, body };
         let request =
             Request::Post { id: self.posts.to_string(), to, no_nodes: self.chance(10), content };
+        let client = &mut self.clients[number];
+        match client.speaks_v2 {
+            true => drop(client.unacked.insert(self.posts, request.clone())),
+            false => client.loose.push(self.posts),
+        }
+        self.ask(link, Op::Post, request, Credential::Empty, Credential::Empty);
+    }
+
+    /// Posts once more what had no answer.
+    fn repost(&mut self, number: usize, link: LinkId) {
+        let client = &mut self.clients[number];
+        let Some(post) = client.reposts.pop_front() else { return };
+        let Some(request) = client.unacked.get(&post).cloned() else { return };
+        if let Some(post) = post_ref(&self.senders, post) {
+            self.history.reposted(post);
+        }
         self.ask(link, Op::Post, request, Credential::Empty, Credential::Empty);
     }
 
