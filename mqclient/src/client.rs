@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::config::Config;
 use crate::delivery::Delivery;
-use crate::enrol::{self, Registered};
+use crate::enrol::{self, Registered, Registration};
 use crate::error::Error;
 use crate::login::Login;
 use crate::members::Members;
@@ -11,6 +11,7 @@ use crate::message::{Message, Receipt, To};
 use crate::outbox::{Outbox, Posting};
 use crate::session::Stats;
 use crate::task::{Control, Task};
+use mqlib::request::NodeName;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A node that is logged in, and stays so: a lost link is made again.
@@ -62,7 +63,19 @@ impl Client {
         node: &str,
         aliases: &[&str],
     ) -> Result<Registered, Error> {
-        enrol::register(url, user, node, aliases).await
+        let node = Some(NodeName::new(node.to_owned()));
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        let wanted = Registration { node, aliases, ..Registration::new(user) };
+        enrol::register(url, &wanted).await
+    }
+
+    /// Creates a user as [`register`](Self::register) does, perhaps by an invitation, perhaps with a
+    /// node whose name the server issues.
+    ///
+    /// # Errors
+    /// As there. A server of version 1 rejects a register without a node's name.
+    pub async fn enrol(url: &str, wanted: &Registration) -> Result<Registered, Error> {
+        enrol::register(url, wanted).await
     }
 
     /// Adds a node named `new` to `user`, who has `prev` already, over a connection of its own.
@@ -74,6 +87,20 @@ impl Client {
     /// [`connect`](Self::connect) says.
     pub async fn add_node(url: &str, user: &str, new: &str, prev: &str) -> Result<u8, Error> {
         enrol::add_node(url, user, new, prev).await
+    }
+
+    /// Adds a node as [`add_node`](Self::add_node) does, but the server issues its name. Returns the
+    /// offset and the name, which is told this once: if the answer is lost, the node is there, but
+    /// nobody can log in as it.
+    ///
+    /// # Errors
+    /// As there. A server of version 1 rejects it.
+    pub async fn issue_node(
+        url: &str,
+        user: &str,
+        prev: &NodeName,
+    ) -> Result<(u8, NodeName), Error> {
+        enrol::issue_node(url, user, prev).await
     }
 
     /// The next message for this node, in the order in which the server took them. At most a

@@ -19,6 +19,12 @@ pub struct Config {
     /// How many messages the server may deliver before one is acked, 1–1000. It takes more for
     /// 1000, and may stop earlier when they are large. Version 1 has one.
     pub window: usize,
+    /// Take the node over from a connection that holds it, which ends with [`Error::TakenOver`]: after
+    /// a lost link the server may not know yet that the old one is gone, and without this the client
+    /// tries again until it does. Not for a node that two programs share. Version 1 cannot.
+    ///
+    /// [`Error::TakenOver`]: crate::Error::TakenOver
+    pub takeover: bool,
     /// How many posts may wait for their ack. At the limit a further post waits.
     pub max_unacked: usize,
     /// How many bytes of posts may wait for their ack. At the limit a further post waits.
@@ -47,6 +53,7 @@ impl Config {
             node: NodeName::new(node.into()),
             version: Version::V2,
             window: DEFAULT_WINDOW,
+            takeover: false,
             max_unacked: 1024,
             max_unacked_bytes: 64 << 20,
             max_message: 16 << 20,

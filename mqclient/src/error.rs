@@ -29,6 +29,9 @@ pub enum Error {
     /// Another connection holds the node: the caller ends that one, or waits.
     #[error("the node is already active on another connection")]
     NodeActive,
+    /// Another connection has taken the node over; the caller leaves it to that one.
+    #[error("another connection has taken the node over")]
+    TakenOver,
     /// The user is registered already; the caller logs in, or takes another name.
     #[error("the user exists")]
     UserExists,

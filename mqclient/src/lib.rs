@@ -53,7 +53,7 @@ mod task;
 pub use client::Client;
 pub use config::Config;
 pub use delivery::{Delivery, Kind};
-pub use enrol::Registered;
+pub use enrol::{Registered, Registration};
 pub use error::Error;
 pub use login::{Login, Version};
 pub use members::Members;

@@ -160,7 +160,8 @@ impl Session {
         let Phase::Connecting { until } = self.phase else { return };
         let Login { version, window, .. } = Login::asked(&self.config);
         let window = Some(window).filter(|_| version == Version::V2);
-        self.login = request::login(&self.config.user, &self.config.node, window);
+        let config = &self.config;
+        self.login = request::login(&config.user, &config.node, window, config.takeover);
         if self.login.is_none() {
             return self.end(Error::Argument("names of more than 65,000 bytes"));
         }
@@ -352,7 +353,8 @@ impl Session {
         let result = match reply.kind.as_deref() {
             Some("ok") => {
                 let warnings = text.lines().map(str::to_owned).collect();
-                Ok(Receipt { warnings, msgid: reply.msgid, posted: reply.posted })
+                let failed = reply.failed();
+                Ok(Receipt { warnings, failed, msgid: reply.msgid, posted: reply.posted })
             }
             _ => Err(Error::Rejected(text.to_owned())),
         };

@@ -16,6 +16,8 @@ pub mod directory;
 #[cfg(feature = "queue")]
 pub mod disk;
 #[cfg(feature = "queue")]
+mod failed;
+#[cfg(feature = "queue")]
 mod fanout;
 #[cfg(test)]
 mod fuzz;
@@ -39,6 +41,8 @@ pub mod quit;
 pub mod registry;
 pub mod reply;
 pub mod request;
+#[cfg(feature = "queue")]
+pub mod secret;
 #[cfg(feature = "queue")]
 pub mod spool;
 #[cfg(feature = "queue")]

@@ -39,6 +39,9 @@ pub enum Quit {
     /// Another connection holds the node.
     #[error("node already active")]
     NodeActive,
+    /// Another connection has taken the node over.
+    #[error("taken over")]
+    TakenOver,
     /// No login in time.
     #[error("close timeout")]
     LoginTimeout,

@@ -10,10 +10,12 @@
 //! the journal keeps a message until the disk is known to have its file.
 
 mod job;
+mod measure;
 mod recall;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
+pub use measure::{Amount, Measured, ToMeasure};
 pub use recall::{Remember, Remembered};
 
 use crate::disk::Disk;
@@ -44,6 +46,16 @@ pub enum Content {
     Whole(Bytes),
     /// A large one, whose body is on disk already.
     Staged(Staged),
+}
+
+impl Content {
+    /// The message's length in bytes.
+    pub fn message_len(&self) -> usize {
+        match self {
+            Self::Whole(message) => message.len(),
+            Self::Staged(staged) => staged.header.len() + staged.body_len as usize,
+        }
+    }
 }
 
 /// A large message: its body is in `spool/.staged/<number>`.

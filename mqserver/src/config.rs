@@ -2,9 +2,14 @@
 //!
 //! Every setting has a default; `mqstore.example/mqserver.toml` documents them all.
 
+use crate::exposure::is_private;
+use crate::plain;
+use mqlib::directory::Registration;
 use mqlib::limits::Limits;
+use mqlib::node::MAX_NODES;
 use mqlib::store::StoreConfig;
 use serde::Deserialize;
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +26,10 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where the admin page is; `None` for nowhere.
     pub admin: Option<SocketAddr>,
+    /// Who may register; `None` for whatever is prudent there: [`registration`](Self::registration).
+    pub registration: Option<Registration>,
+    /// Serve even where that is careless.
+    pub insecure: bool,
     /// Limits of the queue.
     pub limits: Limits,
     /// Sizes and times of the store.
@@ -46,6 +55,8 @@ pub enum ConfigError {
 struct File {
     listen: Option<Vec<SocketAddr>>,
     admin: Option<Admin>,
+    insecure: bool,
+    accounts: FileAccounts,
     limits: FileLimits,
     journal: FileJournal,
     spool: FileSpool,
@@ -84,11 +95,27 @@ impl<'de> Deserialize<'de> for Admin {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct FileAccounts {
+    registration: Option<Registration>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct FileLimits {
     max_message_mib: Option<usize>,
     login_timeout_s: Option<u64>,
     redelivery_s: Option<u64>,
     recipients: Option<usize>,
+    nodes_per_user: Option<usize>,
+    aliases_per_user: Option<usize>,
+    lists_per_user: Option<usize>,
+    members_per_list: Option<usize>,
+    to: Option<usize>,
+    to_one: Option<usize>,
+    posts_per_second: Option<u32>,
+    posts_burst: Option<u32>,
+    queue_messages: Option<u32>,
+    queue_mib: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -115,15 +142,25 @@ impl Config {
             store,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8008))],
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            registration: None,
+            insecure: false,
             limits: Limits::default(),
             storage: StoreConfig::default(),
         }
     }
 
+    /// Who may register: everyone, by default, where only this machine can connect; else nobody.
+    pub fn registration(&self) -> Registration {
+        let private = self.listen.iter().all(is_private);
+        let prudent = if private { Registration::Open } else { Registration::Closed };
+        self.registration.unwrap_or(prudent)
+    }
+
     /// What the store's file says, if there is one.
     pub fn read(store: &Path) -> Result<Self, ConfigError> {
         let path = store.join(FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let opened = plain::open(&path, OpenOptions::new().read(true));
+        let text = match opened.and_then(std::io::read_to_string) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             text => text.map_err(|error| ConfigError::Io(path, error))?,
         };
@@ -160,6 +197,59 @@ impl Config {
         }
         if let Some(most) = bounded("limits.recipients", file.limits.recipients, 1, 50_000)? {
             self.limits.recipients = most;
+        }
+        self.registration = file.accounts.registration;
+        self.insecure = file.insecure;
+        let accounts = &mut self.limits.accounts;
+        for (name, value, most, limit) in [
+            (
+                "limits.nodes_per_user",
+                file.limits.nodes_per_user,
+                MAX_NODES,
+                &mut accounts.nodes_per_user,
+            ),
+            (
+                "limits.aliases_per_user",
+                file.limits.aliases_per_user,
+                10_000,
+                &mut accounts.aliases_per_user,
+            ),
+            (
+                "limits.lists_per_user",
+                file.limits.lists_per_user,
+                1_000_000,
+                &mut accounts.lists_per_user,
+            ),
+            (
+                "limits.members_per_list",
+                file.limits.members_per_list,
+                1_000_000,
+                &mut accounts.members_per_list,
+            ),
+        ] {
+            if let Some(value) = bounded(name, value, 1, most)? {
+                *limit = value;
+            }
+        }
+        if let Some(most) = bounded("limits.to", file.limits.to, 1, 50_000)? {
+            self.limits.to = most;
+        }
+        if let Some(most) = bounded("limits.to_one", file.limits.to_one, 1, 1_000)? {
+            self.limits.to_one = most;
+        }
+        let per_second = file.limits.posts_per_second;
+        if let Some(most) = bounded("limits.posts_per_second", per_second, 0, 1_000_000)? {
+            self.limits.posts_per_second = most;
+        }
+        if let Some(most) = bounded("limits.posts_burst", file.limits.posts_burst, 1, 1_000_000)? {
+            self.limits.posts_burst = most;
+        }
+        let messages = file.limits.queue_messages;
+        if let Some(most) = bounded("limits.queue_messages", messages, 1, 1_000_000_000)? {
+            self.limits.queue_messages = most;
+        }
+        if let Some(mib) = bounded("limits.queue_mib", file.limits.queue_mib, 1, 1 << 30)? {
+            self.limits.queue_bytes = mib << 20;
         }
         if let Some(segments) = bounded("journal.segments", file.journal.segments, 3, 64)? {
             self.storage.segments = segments;
@@ -222,8 +312,26 @@ mod tests {
     }
 
     #[test]
+    fn registration_is_open_by_default_on_the_loopback_only() {
+        for (text, registration) in [
+            ("", Registration::Open),
+            ("listen = [\"127.0.0.1:1\", \"[::1]:2\"]", Registration::Open),
+            ("listen = [\"127.0.0.1:1\", \"0.0.0.0:2\"]", Registration::Closed),
+            ("listen = [\"0.0.0.0:2\"]\n[accounts]\nregistration = \"open\"", Registration::Open),
+            ("[accounts]\nregistration = \"invite\"", Registration::Invite),
+        ] {
+            assert_eq!(read(text).unwrap().registration(), registration, "{text}");
+        }
+    }
+
+    #[test]
     fn a_wrong_file_is_refused_with_its_place_and_reason() {
         for (text, reason) in [
+            ("[accounts]\nregistration = \"all\"", "expected one of"),
+            (
+                "[limits]\nnodes_per_user = 101",
+                "limits.nodes_per_user = 101 is not between 1 and 100",
+            ),
             ("listne = []", "unknown field `listne`"),
             ("admin = \"here\"", "neither an address"),
             ("[journal]\nsegments = 1", "journal.segments = 1 is not between 3 and 64"),

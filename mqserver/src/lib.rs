@@ -10,12 +10,15 @@ pub mod config;
 pub mod control;
 pub mod door;
 mod engine;
+pub mod exposure;
 mod hasher;
 pub mod lock;
 mod mailbox;
+mod plain;
 mod post_office;
 pub mod server;
 pub mod status;
 mod store_thread;
+mod turns;
 
 pub use server::run;

@@ -2,9 +2,13 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use mqlib::directory::Registration;
 use mqserver::config::{Admin, Config};
+use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
 use mqserver::server::Server;
+use mqserver::status::Status;
+use serde::de::DeserializeOwned;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +41,24 @@ enum Command {
     Run(RunArgs),
     /// Stop the server that runs on a store, and wait until it is gone
     Stop(StoreArgs),
+    /// Make invitations to register, on a store whose server runs
+    ///
+    /// Each is a token that lets one user register: `"invite":"<token>"` in the register. They are
+    /// needed where the configuration says `registration = "invite"`. One that is printed is durable,
+    /// and cannot be shown again: the server keeps only a hash of it.
+    Invite {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+        /// For how long they are good: 90s, 2h, 7d
+        #[arg(long, value_name = "TIME", default_value = "7d")]
+        expires: humantime::Duration,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell how the server is that runs on a store
     Status {
         #[command(flatten)]
@@ -64,6 +86,9 @@ struct RunArgs {
     /// Where the admin page is, or off [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR|off")]
     admin: Option<Admin>,
+    /// Serve beyond this machine even without TLS, or with open registration
+    #[arg(long)]
+    insecure: bool,
 }
 
 fn main() -> ExitCode {
@@ -81,6 +106,9 @@ fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Stop(args)) => stop(&args),
+        Some(Command::Invite { store, count, expires, json }) => {
+            invite(&store, count.into(), *expires, json)
+        }
         Some(Command::Status { store, json }) => status(&store, json),
     };
     match result {
@@ -102,6 +130,7 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         Some(Admin::At(address)) => config.admin = Some(address),
         None => {}
     }
+    config.insecure |= args.insecure;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -143,13 +172,33 @@ fn stop(args: &StoreArgs) -> anyhow::Result<()> {
     }
 }
 
-fn status(args: &StoreArgs, json: bool) -> anyhow::Result<()> {
+/// Asks the server that runs on a store.
+fn ask<T: DeserializeOwned>(args: &StoreArgs, question: Question) -> anyhow::Result<T> {
     let store = &args.store;
     if lock::running(store)?.is_none() {
         bail!("no server runs on {}", store.display());
     }
-    let status = mqserver::control::ask(store)
-        .with_context(|| format!("the server on {} does not answer", store.display()))?;
+    control::ask(store, question)
+        .with_context(|| format!("the server on {} does not answer", store.display()))
+}
+
+fn invite(args: &StoreArgs, count: usize, expires: Duration, json: bool) -> anyhow::Result<()> {
+    let made: Invitations = ask(args, Question::Invite(count, expires.as_secs()))?;
+    if json {
+        println!("{}", serde_json::to_string(&made)?);
+    } else {
+        made.invites.iter().for_each(|token| println!("{token}"));
+    }
+    match made.registration {
+        Registration::Invite => {}
+        Registration::Open => eprintln!("registration is open: nobody needs them now"),
+        Registration::Closed => eprintln!("registration is closed: nobody can use them now"),
+    }
+    Ok(())
+}
+
+fn status(args: &StoreArgs, json: bool) -> anyhow::Result<()> {
+    let status: Status = ask(args, Question::Status)?;
     if json {
         println!("{}", serde_json::to_string(&status)?);
     } else {

@@ -11,12 +11,13 @@ use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::reply::Delivery;
-use mqlib::store::Fatal;
+use mqlib::store::{Fatal, Refusal};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
 /// Events handled in one round.
@@ -64,6 +65,9 @@ pub(crate) struct PostOffice {
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
+    /// Who waits for invitations to be good, by number.
+    inviting: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
+    invited: u64,
 }
 
 impl PostOffice {
@@ -73,7 +77,16 @@ impl PostOffice {
         events: UnboundedReceiver<Event>,
         start: Instant,
     ) -> Self {
-        Self { broker, store, events, start, links: HashMap::new(), written_to: Vec::new() }
+        Self {
+            broker,
+            store,
+            events,
+            start,
+            links: HashMap::new(),
+            written_to: Vec::new(),
+            inviting: HashMap::new(),
+            invited: 0,
+        }
     }
 
     /// Works until `stop`, then until what is under way is settled.
@@ -151,6 +164,11 @@ impl PostOffice {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
             }
+            Event::Invite(keys, lifetime, answer) => {
+                self.invited += 1;
+                self.inviting.insert(self.invited, answer);
+                self.broker.handle(now, Input::Invite(self.invited, keys, lifetime));
+            }
             Event::Spool(done) => {
                 for done in done {
                     self.broker.handle(now, Input::Spool(done));
@@ -180,6 +198,10 @@ impl PostOffice {
                             self.tell(id, ToLink::Settled);
                         }
                     }
+                }
+                Output::Invited(number, result) => {
+                    // Whoever asked may have gone.
+                    let _ = self.inviting.remove(&number).map(|answer| answer.send(result));
                 }
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }

@@ -4,8 +4,10 @@
 //! could not be made.
 
 mod bench;
+mod credentials;
 mod faults;
 mod load;
+mod names;
 mod simulate;
 mod spawn;
 mod vectors;
@@ -32,6 +34,8 @@ Examples:
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
   mqtest crash --points 200                 kill -9 at the N-th system call, 200 times
   mqtest powercut --fs xfs                  power cuts on a file system of its own
+  mqtest credentials                        what strangers learn from, and spoil by, wrong names
+  mqtest names --count 1000000              names that would leave the spool, or collide in it
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -55,6 +59,8 @@ enum Command {
     FullDisk(faults::full_disk::FullDiskArgs),
     Clocks(faults::clocks::ClocksArgs),
     Reposts(faults::reposts::RepostsArgs),
+    Credentials(credentials::CredentialsArgs),
+    Names(names::NamesArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
 }
@@ -71,6 +77,8 @@ async fn main() -> ExitCode {
         Some(Command::FullDisk(args)) => faults::full_disk::run(args).await,
         Some(Command::Clocks(args)) => faults::clocks::run(args).await,
         Some(Command::Reposts(args)) => faults::reposts::run(args).await,
+        Some(Command::Credentials(args)) => credentials::run(args).await,
+        Some(Command::Names(args)) => Ok(names::run(&args)),
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
     };

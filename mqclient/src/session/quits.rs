@@ -28,6 +28,7 @@ pub(crate) fn error(text: &str) -> Error {
         "userId unknown" => Error::UserUnknown,
         "nodeId unknown" => Error::NodeUnknown,
         "node already active" => Error::NodeActive,
+        "taken over" => Error::TakenOver,
         _ => Error::Refused(text.to_owned()),
     }
 }

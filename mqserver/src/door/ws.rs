@@ -16,7 +16,7 @@ use mqlib::request::{Incoming, Op, Request};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -49,7 +49,7 @@ pub(crate) struct Door {
     pub(crate) limits: Limits,
     /// A connection that has said nothing by then is closed.
     pub(crate) login_timeout: Duration,
-    pub(crate) hasher: Hasher,
+    pub(crate) hasher: Arc<Hasher>,
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) next: AtomicU64,
     pub(crate) tasks: TaskTracker,
@@ -90,6 +90,7 @@ impl Door {
             id,
             door: self,
             link,
+            peer: peer.ip(),
             inbox,
             letters: Vec::new().into_iter(),
             handle: handle.clone(),
@@ -161,6 +162,7 @@ struct Session<'a> {
     id: LinkId,
     door: &'a Door,
     link: Link<TcpStream>,
+    peer: IpAddr,
     inbox: UnboundedReceiver<Vec<ToLink>>,
     /// What is left of the last that came from there.
     letters: std::vec::IntoIter<ToLink>,
@@ -326,7 +328,7 @@ impl Session<'_> {
             if let Ok(Request::Login { user, .. }) = &incoming.request {
                 self.user.get_or_insert_with(|| user.clone());
             }
-            match Box::pin(self.door.hasher.ask(incoming, own.as_deref())).await {
+            match Box::pin(self.door.hasher.ask(incoming, self.peer, own.as_deref())).await {
                 Ok(asked) => requests.push(asked),
                 Err(error) => {
                     tracing::warn!("{error}");

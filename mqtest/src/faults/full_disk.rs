@@ -58,7 +58,7 @@ pub(crate) async fn run(args: FullDiskArgs) -> anyhow::Result<bool> {
     for point in 0..args.points {
         let mut server = trial.server(Vec::new(), Vec::new()).await?;
         let busy = trial.load(&server);
-        sleep(Duration::from_millis(random.random_range(50..300))).await;
+        sleep(Duration::from_millis(random.random_range(200..600))).await;
         let refused = trial.crowd.counts().refused;
         fill(&ballast, volume.place(), random.random_range(0..200) << 10)?;
         let noticed = until(NOTICE, || trial.crowd.counts().refused > refused).await;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: FullDiskArgs) -> anyhow::Result<bool> {
         // What waits for those who were away is delivered and acked although nothing new is taken.
         let before = trial.crowd.counts().deliveries;
         let late = trial.crowd.begin(server.addr(), Stage::Drain);
-        let delivered = until(RESUME, || trial.crowd.counts().deliveries > before + 10).await;
+        let delivered = until(RESUME, || trial.crowd.counts().deliveries > before).await;
         trial.crowd.end(late).await?;
         std::fs::remove_file(&ballast).context("cannot make room")?;
         let (start, acked) = (Instant::now(), trial.crowd.counts().acked);
