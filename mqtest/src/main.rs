@@ -5,6 +5,7 @@
 
 mod bench;
 mod credentials;
+mod faults;
 mod load;
 mod names;
 mod ring;
@@ -35,6 +36,8 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest crash --points 200                 kill -9 at the N-th system call, 200 times
+  mqtest powercut --fs xfs                  power cuts on a file system of its own
   mqtest credentials                        what strangers learn from, and spoil by, wrong names
   mqtest names --count 1000000              names that would leave the spool, or collide in it
   mqtest stop --rounds 50                   50 graceful stops under load
@@ -56,6 +59,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::BenchArgs),
+    Crash(faults::crash::CrashArgs),
+    Powercut(faults::powercut::PowercutArgs),
+    SyncFailure(faults::sync_failure::SyncFailureArgs),
+    FullDisk(faults::full_disk::FullDiskArgs),
+    Clocks(faults::clocks::ClocksArgs),
+    Reposts(faults::reposts::RepostsArgs),
     Credentials(credentials::CredentialsArgs),
     Names(names::NamesArgs),
     Vectors(vectors::VectorsArgs),
@@ -70,6 +79,12 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         None => load::run(cli.load).await,
         Some(Command::Bench(args)) => bench::run(args).await,
+        Some(Command::Crash(args)) => faults::crash::run(args).await,
+        Some(Command::Powercut(args)) => faults::powercut::run(args).await,
+        Some(Command::SyncFailure(args)) => faults::sync_failure::run(args).await,
+        Some(Command::FullDisk(args)) => faults::full_disk::run(args).await,
+        Some(Command::Clocks(args)) => faults::clocks::run(args).await,
+        Some(Command::Reposts(args)) => faults::reposts::run(args).await,
         Some(Command::Credentials(args)) => credentials::run(args).await,
         Some(Command::Names(args)) => Ok(names::run(&args)),
         Some(Command::Vectors(args)) => vectors::run(args).await,

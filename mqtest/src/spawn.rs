@@ -45,6 +45,10 @@ pub(crate) struct Options {
     pub(crate) admin: bool,
     /// Whatever else stands on its command line.
     pub(crate) args: Vec<String>,
+    /// A program that runs it in its own process, with that program's arguments.
+    pub(crate) wrapper: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// A running (or stopped, and restartable) server.
@@ -268,7 +272,15 @@ pub(crate) fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 fn command(bin: &Path, store: &Path, options: &Options) -> Command {
     let listen = options.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
     let admin = if options.admin { "127.0.0.1:0" } else { "off" };
-    let mut command = Command::new(bin);
+    let mut command = match options.wrapper.split_first() {
+        Some((program, words)) => {
+            let mut command = Command::new(program);
+            command.args(words).arg(bin);
+            command
+        }
+        None => Command::new(bin),
+    };
+    command.envs(options.env.iter().map(|(name, value)| (name, value)));
     command.arg("--store").arg(store);
     if let Some(address) = options.listen_tls {
         command.args(["--listen-tls", &address.to_string()]);
