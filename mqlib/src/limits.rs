@@ -27,6 +27,9 @@ pub struct Limits {
     /// How many bytes of messages are in flight to a node, about: when there are more, the next
     /// message waits for an ack, whatever the window.
     pub flying: usize,
+    /// How many bytes of deliveries a link is given that its socket has not taken: behind them
+    /// messages wait in the store. One message is more if it is larger.
+    pub unwritten: usize,
 }
 
 impl Default for Limits {
@@ -38,9 +41,10 @@ impl Default for Limits {
             redelivery_max: Duration::from_secs(300),
             recipients: 20_000,
             large: 512 << 10,
-            warm: 64 << 10,
+            warm: 32 << 10,
             pending: 65_536,
             flying: 1 << 20,
+            unwritten: 16 << 10,
         }
     }
 }

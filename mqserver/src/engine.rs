@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Requests(LinkId, Vec<Asked>),
     /// What it sent is no request.
     Invalid(LinkId, Quit),
+    /// Its socket has taken all deliveries up to a mark, of so many bytes.
+    Written(LinkId, usize),
     /// It is gone.
     Closed(LinkId),
     /// The store has done something.

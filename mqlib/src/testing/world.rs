@@ -133,6 +133,7 @@ impl World {
                         warm: 2000,
                         pending: 6,
                         flying: 3000,
+                        unwritten: 1500,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -345,6 +346,7 @@ impl World {
                     }
                     self.handle(Input::Closed(link));
                 }
+                Output::Mark(link, bytes) => self.handle(Input::Written(link, bytes)),
                 Output::Settled(..) | Output::Trouble(_) => {}
             }
         }
