@@ -4,6 +4,7 @@
 //! could not be made.
 
 mod bench;
+mod hostile;
 mod load;
 mod simulate;
 mod spawn;
@@ -29,6 +30,9 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest stalled                            1,000 readers that read no more
+  mqtest flood                              strangers who take all they can
+  mqtest bombs                              messages that announce too much
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -48,6 +52,9 @@ enum Command {
     Bench(bench::BenchArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
+    Stalled(hostile::stalled::StalledArgs),
+    Flood(hostile::flood::FloodArgs),
+    Bombs(hostile::bombs::BombsArgs),
 }
 
 #[tokio::main]
@@ -58,6 +65,9 @@ async fn main() -> ExitCode {
         Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Flood(args)) => hostile::run(hostile::Attack::Flood(args)).await,
+        Some(Command::Bombs(args)) => hostile::run(hostile::Attack::Bombs(args)).await,
+        Some(Command::Stalled(args)) => hostile::run(hostile::Attack::Stalled(args)).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

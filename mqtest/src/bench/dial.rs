@@ -1,6 +1,7 @@
 //! Connects to the server and logs in.
 
 use super::common::{Framing, Protocol};
+use super::origin::Origin;
 use super::people;
 use super::wire::Wire;
 use anyhow::{Context, bail, ensure};
@@ -24,6 +25,7 @@ pub(crate) struct Dial {
     pub(crate) addr: SocketAddr,
     pub(crate) framing: Framing,
     pub(crate) protocol: Protocol,
+    pub(crate) origin: Origin,
 }
 
 /// A link that is logged in.
@@ -36,8 +38,12 @@ pub(crate) struct Session {
 }
 
 /// Connects.
-pub(crate) async fn connect(addr: SocketAddr, framing: Framing) -> anyhow::Result<Wire> {
-    let wire = timeout(PATIENCE, Wire::connect(addr, framing)).await;
+pub(crate) async fn connect(
+    addr: SocketAddr,
+    framing: Framing,
+    origin: Origin,
+) -> anyhow::Result<Wire> {
+    let wire = timeout(PATIENCE, Wire::connect(addr, framing, origin)).await;
     let wire = wire.context("the server does not answer").flatten();
     wire.with_context(|| format!("cannot connect to {addr}"))
 }
@@ -57,7 +63,7 @@ impl Dial {
     pub(crate) async fn log_in(self, user: u32) -> anyhow::Result<Session> {
         let deadline = Instant::now() + LINGER;
         loop {
-            let mut wire = connect(self.addr, self.framing).await?;
+            let mut wire = connect(self.addr, self.framing, self.origin).await?;
             wire.send(&login(user, self.protocol)?).await?;
             match welcome(&message(&mut wire).await?, self.protocol)? {
                 Welcome::In => return Ok(Session { wire, protocol: self.protocol }),

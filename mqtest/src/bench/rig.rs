@@ -3,6 +3,7 @@
 use super::common::{Common, Framing, Protocol};
 use super::dial::{Dial, Session};
 use super::limit::{self, Limit};
+use super::origin::Origin;
 use super::process::Process;
 use super::report::Report;
 use crate::spawn::{Options, Server};
@@ -79,7 +80,12 @@ impl Rig {
 
     /// How the clients speak to it.
     pub(crate) fn dial(&self) -> Dial {
-        Dial { addr: self.addr(), framing: self.framing, protocol: self.protocol }
+        Dial {
+            addr: self.addr(),
+            framing: self.framing,
+            protocol: self.protocol,
+            origin: Origin::default(),
+        }
     }
 
     /// A link of a user, logged in as the options say.

@@ -6,6 +6,7 @@
 //! real client have, and this has not.
 
 use super::common::Framing;
+use super::origin::Origin;
 use super::outbox::Outbox;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -54,15 +55,28 @@ enum Frame {
 
 impl Wire {
     /// Connects, and shakes hands. The caller sets the deadline.
-    pub(crate) async fn connect(addr: SocketAddr, framing: Framing) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
+    pub(crate) async fn connect(
+        addr: SocketAddr,
+        framing: Framing,
+        origin: Origin,
+    ) -> anyhow::Result<Self> {
+        let stream = origin.connect(addr).await?;
         let outbox = Outbox::new(framing);
         let mut wire = Self { stream, framing, read: vec![0; READ], start: 0, end: 0, outbox };
         if framing == Framing::Ws {
             wire.shake_hands(addr).await.context("no WebSocket")?;
         }
         Ok(wire)
+    }
+
+    /// The socket below, for its options.
+    pub(crate) fn get_ref(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The same, to send what is no message.
+    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
     }
 
     async fn shake_hands(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
@@ -214,7 +228,7 @@ mod tests {
             Link::accept(stream, &Limits::default()).await.unwrap()
         };
         let connect = async {
-            let mut wire = Wire::connect(addr, framing).await.unwrap();
+            let mut wire = Wire::connect(addr, framing, Origin::default()).await.unwrap();
             wire.send(b"hello").await.unwrap();
             wire
         };
@@ -295,7 +309,8 @@ mod tests {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
             stream
         };
-        let (_stream, wire) = tokio::join!(server, Wire::connect(addr, Framing::Ws));
+        let (_stream, wire) =
+            tokio::join!(server, Wire::connect(addr, Framing::Ws, Origin::default()));
         assert!(format!("{:#}", wire.unwrap_err()).contains("404"));
     }
 
