@@ -18,6 +18,7 @@ mod reposts;
 mod session;
 mod tally;
 
+use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
 use crate::failed::Failed;
 use crate::id::{IdSource, MessageId};
@@ -28,9 +29,10 @@ use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Delivery};
-use crate::request::{Incoming, Op, Request, Version};
+use crate::request::{Incoming, NodeName, Op, Request, Version};
 use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
+use accounts::NewNode;
 use bytes::Bytes;
 use pace::Pace;
 use posts::{Committing, Staging};
@@ -52,16 +54,27 @@ pub struct LinkId(pub u64);
 pub struct Asked {
     /// The request.
     pub incoming: Incoming,
+    /// Its passwords, hashed. A post, which is most of what comes, has none.
+    pub names: Option<Box<Names>>,
+}
+
+/// The passwords of a request: node names, and an invitation's token.
+#[derive(Debug, Default)]
+pub struct Names {
     /// The key of `newNode`.
     pub new_node: Credential,
     /// The key of `prevNode`, or of a login's `nodeId`.
     pub node: Credential,
+    /// The name that `new_node` is the key of, if we make it instead of the client.
+    pub issued: Option<NodeName>,
+    /// What is kept of the invitation that comes along.
+    pub invitation: Option<InvitationKey>,
 }
 
 impl Asked {
     /// A request that has no node names.
     pub fn without_names(incoming: Incoming) -> Self {
-        Self { incoming, new_node: Credential::Empty, node: Credential::Empty }
+        Self { incoming, names: None }
     }
 }
 
@@ -76,8 +89,13 @@ pub enum Input {
     Request(LinkId, Asked),
     /// What it sent is no request.
     Invalid(LinkId, Quit),
+    /// Its socket has taken all deliveries up to a mark, of so many bytes.
+    Written(LinkId, usize),
     /// It is gone, both ways.
     Closed(LinkId),
+    /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
+    /// number.
+    Invite(u64, Vec<InvitationKey>, Duration),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -90,12 +108,16 @@ pub enum Output {
     /// Send a message of the queue. One that was sent on this connection before is pointless if
     /// the first copy still waits for the socket.
     Deliver(LinkId, Delivery),
+    /// When the socket has taken all that was to be sent before this, say so with these bytes.
+    Mark(LinkId, usize),
     /// So many of the link's requests are settled: it may send as many more.
     Settled(LinkId, usize),
     /// Close the connection, with a last word.
     Close(LinkId, Quit),
     /// Hand this to the store.
     Spool(SpoolOp),
+    /// These invitations are good, and durable; or there was no room for them.
+    Invited(u64, Result<(), Refusal>),
     /// The operator should know.
     Trouble(String),
 }
@@ -135,12 +157,36 @@ enum Timer {
 }
 
 /// What a directory edit, or a copy, was asked for.
-#[derive(Debug)]
-struct Answer {
-    link: LinkId,
-    reply: Bytes,
-    /// A node that has got more than it knew, if it is online.
-    copied_to: Option<NodeId>,
+enum Answer {
+    /// By a client.
+    Reply {
+        link: LinkId,
+        reply: Bytes,
+        /// A node that has got more than it knew, if it is online.
+        copied_to: Option<NodeId>,
+    },
+    /// By the operator: invitations.
+    Invited(u64),
+}
+
+impl Answer {
+    /// The node that a queue is copied to.
+    fn copied_to(&self) -> Option<NodeId> {
+        match self {
+            Self::Reply { copied_to, .. } => *copied_to,
+            Self::Invited(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    /// Without the reply, in which there may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
+            Self::Invited(number) => f.debug_tuple("Invited").field(number).finish(),
+        }
+    }
 }
 
 /// Counts for the operator.
@@ -182,9 +228,11 @@ pub struct Broker {
 impl Broker {
     /// The broker of a store that was just opened.
     pub fn new(limits: Limits, opened: Opened) -> Self {
+        let mut directory = opened.directory;
+        directory.limit(limits.accounts);
         Self {
             limits,
-            directory: opened.directory,
+            directory,
             ids: IdSource::new(opened.birth.tag, opened.last_id),
             dates: Dates::default(),
             links: HashMap::new(),
@@ -276,7 +324,9 @@ impl Broker {
                 Some(link) if link.busy => link.waiting.push_back(Err(quit)),
                 _ => self.close(id, quit),
             },
+            Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
+            Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
             Input::Spool(done) => self.spooled(now, done),
         }
     }
@@ -348,13 +398,15 @@ impl Broker {
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
         let Some((asked, key)) = self.recognise(id, asked) else { return };
-        let Asked { incoming: Incoming { op, request, in_v1 }, new_node, node } = asked;
+        let Asked { incoming: Incoming { op, request, in_v1 }, names } = asked;
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
         let request = match in_v1 {
             Some(request) if link.version == Version::V1 => *request,
             _ => request,
         };
+        let Names { new_node, node, issued, invitation } =
+            names.map_or_else(Names::default, |names| *names);
         match (request, own) {
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
@@ -362,16 +414,18 @@ impl Broker {
                 self.refuse_change(id, &request);
             }
             (Ok(Request::Register { user, aliases, .. }), None) => {
-                self.register(id, &user, new_node, &aliases);
+                let first = NewNode { key: new_node, issued };
+                self.register(now, id, &user, first, &aliases, invitation);
             }
             (Ok(Request::Register { user, aliases, .. }), Some(own)) => {
+                let new_node = if issued.is_some() { Credential::Empty } else { new_node };
                 self.set_aliases(now, id, own, &user, new_node, &aliases);
             }
             (Ok(Request::AddNode { user, .. }), own) => {
-                self.add_node(id, own, &user, new_node, node)
+                self.add_node(id, own, &user, NewNode { key: new_node, issued }, node);
             }
-            (Ok(Request::Login { user, version, .. }), None) => {
-                self.login(now, id, &user, node, version);
+            (Ok(Request::Login { user, version, takeover, .. }), None) => {
+                self.login(now, id, &user, node, version, takeover);
             }
             (Ok(Request::Login { .. }), Some(_)) => self.close(id, Quit::AlreadyLoggedIn),
             (Ok(Request::Ack { ids, ok }), Some(own)) => {
@@ -392,8 +446,8 @@ impl Broker {
         self.send(
             id,
             match request {
-                Request::Register { .. } => reply::registered(None, Some(&error)),
-                Request::AddNode { .. } => reply::added(None, Some(&error)),
+                Request::Register { .. } => reply::registered(None, Some(&error), None),
+                Request::AddNode { .. } => reply::added(None, Some(&error), None),
                 Request::ListEdit { id, .. } => reply::ack(id, false, AckError::Text(error)),
                 Request::Login { .. }
                 | Request::Post { .. }
@@ -461,13 +515,18 @@ impl Broker {
 
     /// The edit, or the copy, that an answer waits for is durable.
     fn answered(&mut self, now: Now, token: u64, copied: Amount) {
-        let Some(answer) = self.answers.remove(&token) else { return };
-        self.send(answer.link, answer.reply);
-        self.settle(answer.link);
-        self.go_on(now, answer.link);
-        if let Some(node) = answer.copied_to {
-            self.tally.add_to(node, copied);
-            self.relist(now, node);
+        match self.answers.remove(&token) {
+            Some(Answer::Reply { link, reply, copied_to }) => {
+                self.send(link, reply);
+                self.settle(link);
+                self.go_on(now, link);
+                if let Some(node) = copied_to {
+                    self.tally.add_to(node, copied);
+                    self.relist(now, node);
+                }
+            }
+            Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number, Ok(()))),
+            None => {}
         }
     }
 

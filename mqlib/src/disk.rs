@@ -6,7 +6,7 @@
 //! either kind are never followed.
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fmt::Debug;
 use std::fs::File;
@@ -60,6 +60,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Gives a file, or whatever is no directory, a second name, which must not exist.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a directory, which has only one name, another, which must not exist.
+    fn rename_directory(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Removes a name of a file.
     fn unlink(&self, path: &str) -> io::Result<()>;
     /// Removes names of files in one directory.
@@ -263,6 +267,11 @@ impl Disk for FsDisk {
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let ((source, from), (target, to)) = (self.parent(from)?, self.parent(to)?);
         Ok(rustix::fs::linkat(source, from, target, to, AtFlags::empty())?)
+    }
+
+    fn rename_directory(&self, from: &str, to: &str) -> io::Result<()> {
+        let ((source, from), (target, to)) = (self.parent(from)?, self.parent(to)?);
+        Ok(rustix::fs::renameat_with(source, from, target, to, RenameFlags::NOREPLACE)?)
     }
 
     fn unlink(&self, path: &str) -> io::Result<()> {

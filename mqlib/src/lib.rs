@@ -42,6 +42,8 @@ pub mod registry;
 pub mod reply;
 pub mod request;
 #[cfg(feature = "queue")]
+pub mod secret;
+#[cfg(feature = "queue")]
 pub mod spool;
 #[cfg(feature = "queue")]
 pub mod store;

@@ -1,6 +1,8 @@
 //! The limits of the queue, by name. Those of a link are wsstream's; those of a store are its
 //! configuration.
 
+use crate::directory::Registration;
+use crate::node::MAX_NODES;
 use std::fmt;
 use std::time::Duration;
 
@@ -42,6 +44,38 @@ pub struct Limits {
     /// How many bytes of messages are in flight to a node, about: when there are more, the next
     /// message waits for an ack, whatever the window.
     pub flying: usize,
+    /// How many bytes of deliveries a link is given that its socket has not taken: behind them
+    /// messages wait in the store. One message is more if it is larger.
+    pub unwritten: usize,
+    /// Who may create a user.
+    pub registration: Registration,
+    /// What a user may have.
+    pub accounts: AccountLimits,
+}
+
+/// What one user, or one list, may have in the directory. A limit that is lowered takes nothing
+/// away.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountLimits {
+    /// Nodes of a user, [`MAX_NODES`] at most.
+    pub nodes_per_user: usize,
+    /// Aliases of a user.
+    pub aliases_per_user: usize,
+    /// Lists that a user is in, as a member or invited. Whoever begins one is in it.
+    pub lists_per_user: usize,
+    /// Members of a list, the invited among them.
+    pub members_per_list: usize,
+}
+
+impl Default for AccountLimits {
+    fn default() -> Self {
+        Self {
+            nodes_per_user: MAX_NODES,
+            aliases_per_user: 100,
+            lists_per_user: 1_000,
+            members_per_list: 20_000,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -59,9 +93,12 @@ impl Default for Limits {
             queue_messages: 2_000_000,
             queue_bytes: 4 << 30,
             large: 512 << 10,
-            warm: 64 << 10,
+            warm: 32 << 10,
             pending: 65_536,
             flying: 1 << 20,
+            unwritten: 16 << 10,
+            registration: Registration::Open,
+            accounts: AccountLimits::default(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The directory's database, `directory.redb`: users and lists, each change durable at its commit.
 //!
 //! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names.
-//! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table `meta`:
-//! version, next user's number, the salt of node names, the tag of message ids.
+//! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table
+//! `invitations`: the hash of a token → when it expires, in ms since 1970; it is not there until the
+//! first is made. Table `meta`: version, next user's number, the salt of node names, the tag of
+//! message ids.
 
 mod backend;
 
-use crate::credential::{KEY_LEN, NodeKey};
+use crate::credential::{InvitationKey, KEY_LEN, NodeKey};
 use crate::directory::{Directory, Edit, Member, Node, User};
 use crate::disk::Disk;
 use crate::node::UserId;
@@ -28,6 +30,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 const MEMBERS: TableDefinition<'_, (&str, u32), &str> = TableDefinition::new("members");
+const INVITATIONS: TableDefinition<'_, [u8; KEY_LEN], u64> = TableDefinition::new("invitations");
 
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
@@ -167,6 +170,17 @@ impl Registry {
                 .map_err(|error| RegistryError::Damaged(format!("list {list}: {error}")))?;
             directory.apply(&Edit::Member(list.into(), UserId(user), Some(member)));
         }
+        match transaction.open_table(INVITATIONS) {
+            // None was ever made.
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            table => {
+                for entry in table?.iter()? {
+                    let (key, expires) = entry?;
+                    let key = InvitationKey(key.value());
+                    directory.apply(&Edit::Invitation(key, Some(expires.value())));
+                }
+            }
+        }
         Ok((directory, Birth { salt, tag }))
     }
 
@@ -195,6 +209,13 @@ impl Registry {
                     }
                     Edit::Member(list, user, None) => {
                         members.remove((&**list, user.0))?;
+                    }
+                    Edit::Invitation(key, expires) => {
+                        let mut invitations = transaction.open_table(INVITATIONS)?;
+                        match expires {
+                            Some(expires) => drop(invitations.insert(key.0, expires)?),
+                            None => drop(invitations.remove(key.0)?),
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@
 use crate::header;
 use crate::id::MessageId;
 use crate::quit::Quit;
-use crate::request::Version;
+use crate::request::{NodeName, Version};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -127,8 +127,9 @@ impl Delivery {
     }
 }
 
-/// The answer to a register before login: the aliases accepted, as a JSON string.
-pub fn registered(aliases: Option<&str>, error: Option<&str>) -> Bytes {
+/// The answer to a register before login: the aliases accepted, as a JSON string, and the node's
+/// name if it was issued.
+pub fn registered(aliases: Option<&str>, error: Option<&str>, issued: Option<&NodeName>) -> Bytes {
     #[derive(Serialize)]
     struct Header<'a> {
         op: &'a str,
@@ -136,14 +137,18 @@ pub fn registered(aliases: Option<&str>, error: Option<&str>) -> Bytes {
         etc: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
+        #[serde(rename = "nodeId", skip_serializing_if = "Option::is_none")]
+        issued: Option<&'a str>,
     }
     let body = aliases.map(json_string).unwrap_or_default();
     let etc = aliases.map(|_| body.len());
-    whole(&Header { op: "registered", etc, error }, &[&body])
+    let issued = issued.map(NodeName::reveal);
+    whole(&Header { op: "registered", etc, error, issued }, &[&body])
 }
 
-/// The answer to an addNode: the new node's offset, or that of the one that exists.
-pub fn added(offset: Option<u8>, error: Option<&str>) -> Bytes {
+/// The answer to an addNode: the new node's offset, or that of the one that exists, and its name if
+/// it was issued.
+pub fn added(offset: Option<u8>, error: Option<&str>, issued: Option<&NodeName>) -> Bytes {
     #[derive(Serialize)]
     struct Header<'a> {
         op: &'a str,
@@ -151,8 +156,11 @@ pub fn added(offset: Option<u8>, error: Option<&str>) -> Bytes {
         offset: Option<u8>,
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
+        #[serde(rename = "nodeId", skip_serializing_if = "Option::is_none")]
+        issued: Option<&'a str>,
     }
-    whole(&Header { op: "added", offset, error }, &[])
+    let issued = issued.map(NodeName::reveal);
+    whole(&Header { op: "added", offset, error, issued }, &[])
 }
 
 /// The answer to a login of version 1.
@@ -308,6 +316,9 @@ pub struct Reply {
     /// `ok` or `error` in an ack.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
+    /// Version 2: the name that a node was issued.
+    #[serde(default, rename = "nodeId")]
+    pub issued: Option<NodeName>,
     /// The offset of an added node.
     #[serde(default)]
     pub offset: Option<u8>,
@@ -406,14 +417,22 @@ mod tests {
         let zeros = "0".repeat(31);
         for (written, text) in [
             (
-                registered(Some("al1 é"), None),
+                registered(Some("al1 é"), None, None),
                 r#"1c  {"op":"registered","etc":12}"al1 \u00e9""#.to_owned(),
             ),
             (
-                registered(None, Some("user exists")),
+                registered(None, Some("user exists"), None),
                 r#"29  {"op":"registered","error":"user exists"}"#.into(),
             ),
-            (added(Some(1), None), r#"19  {"op":"added","offset":1}"#.into()),
+            (added(Some(1), None, None), r#"19  {"op":"added","offset":1}"#.into()),
+            (
+                registered(Some("a"), None, Some(&NodeName::new("mqs_1".into()))),
+                r#"2c  {"op":"registered","etc":3,"nodeId":"mqs_1"}"a""#.into(),
+            ),
+            (
+                added(Some(1), None, Some(&NodeName::new("mqs_1".into()))),
+                r#"2a  {"op":"added","offset":1,"nodeId":"mqs_1"}"#.into(),
+            ),
             (logged_in(), r#"1f  {"op":"info","info":"ok login"}"#.into()),
             (quit(&Quit::InvalidJson), r#"23  {"op":"quit","info":"invalid JSON"}"#.into()),
             (ack("m1", true, AckError::Absent), r#"22  {"op":"ack","id":"m1","type":"ok"}"#.into()),

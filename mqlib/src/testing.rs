@@ -37,6 +37,8 @@ pub struct Report {
     pub delivered: u64,
     /// Times the server went down.
     pub crashes: u64,
+    /// Nodes that a link took from another.
+    pub takeovers: u64,
     /// Times a poster was told that a queue is full.
     pub full: u64,
 }
@@ -46,6 +48,7 @@ impl std::ops::AddAssign for Report {
         self.acked += other.acked;
         self.delivered += other.delivered;
         self.crashes += other.crashes;
+        self.takeovers += other.takeovers;
         self.full += other.full;
     }
 }
@@ -69,8 +72,9 @@ mod tests {
             total += simulate(seed, Mutation::None)
                 .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         }
-        let busy = total.acked > 1000 && total.crashes > 100 && total.full > 100;
-        assert!(busy, "the world has gone quiet: {total:?}");
+        let lively = total.takeovers > 100 && total.full > 100;
+        let busy = total.acked > 1000 && total.crashes > 100;
+        assert!(busy && lively, "the world has gone quiet: {total:?}");
     }
 
     #[test]

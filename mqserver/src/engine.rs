@@ -3,9 +3,10 @@
 use crate::post_office::LinkHandle;
 use crate::status::Overview;
 use mqlib::broker::{Asked, LinkId};
+use mqlib::credential::InvitationKey;
 use mqlib::quit::Quit;
-use mqlib::store::{Fatal, SpoolDone};
-use std::time::Instant;
+use mqlib::store::{Fatal, Refusal, SpoolDone};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// An event for the broker's task.
@@ -19,8 +20,12 @@ pub(crate) enum Event {
     Requests(LinkId, Vec<Asked>),
     /// What it sent is no request.
     Invalid(LinkId, Quit),
+    /// Its socket has taken all deliveries up to a mark, of so many bytes.
+    Written(LinkId, usize),
     /// It is gone.
     Closed(LinkId),
+    /// The operator invites with these tokens, for so long; is to be told when they are good.
+    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.

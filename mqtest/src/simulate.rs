@@ -113,6 +113,7 @@ fn report_to_user(
             "acked": report.acked,
             "delivered": report.delivered,
             "crashes": report.crashes,
+            "takeovers": report.takeovers,
             "full": report.full,
             "seconds": took.as_secs_f64(),
             "violations": violations.collect::<Vec<_>>(),
@@ -134,11 +135,12 @@ fn report_to_user(
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
     println!(
-        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} times full, {} promises broken, \
-         {:.0} s",
+        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} takeovers, {} times full, \
+         {} promises broken, {:.0} s",
         report.acked,
         report.delivered,
         report.crashes,
+        report.takeovers,
         report.full,
         violations.len(),
         took.as_secs_f64()

@@ -149,9 +149,10 @@ impl Broker {
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
         let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
+        let has_left = self.links.get(&link).is_none_or(|link| link.node != Some(own));
         match result {
             // It was posted again, or will be, on another connection, and may overtake nothing there.
-            Ok(copies) if key.is_some() && !self.links.contains_key(&link) => {
+            Ok(copies) if key.is_some() && has_left => {
                 self.discard(Body::Staged { etc: carried.etc(), copies });
             }
             Ok(copies) => {

@@ -28,6 +28,7 @@ impl Broker {
                     session.listing = self.token;
                     Output::Spool(SpoolOp::List(self.token, node, after))
                 }
+                Step::Mark(bytes) => Output::Mark(link, bytes),
             });
         }
         if session.retry_at.is_none()
@@ -44,10 +45,17 @@ impl Broker {
             return;
         }
         session.retry_at = None;
-        for (id, to_one) in session.queue.retry(now.mono) {
-            self.out.push_back(Output::Spool(SpoolOp::Read(node, id, to_one)));
-        }
+        session.queue.retry(now.mono, &self.limits);
         self.pump(now, node);
+    }
+
+    /// The link has written deliveries of so many bytes.
+    pub(super) fn written(&mut self, now: Now, id: LinkId, bytes: usize) {
+        let Some(node) = self.links.get(&id).and_then(|link| link.node) else { return };
+        if let Some(session) = self.sessions.get_mut(&node) {
+            session.queue.written(bytes);
+            self.pump(now, node);
+        }
     }
 
     /// The node acks messages; what is not in flight to it is ignored.
@@ -94,7 +102,7 @@ impl Broker {
     fn forget(&mut self, user: UserId) {
         let away = self.directory.nodes(user).all(|node| !self.sessions.contains_key(&node));
         let copied_to = |node: NodeId| node.user == user;
-        if away && !self.answers.values().any(|answer| answer.copied_to.is_some_and(copied_to)) {
+        if away && !self.answers.values().any(|answer| answer.copied_to().is_some_and(copied_to)) {
             self.tally.forget(user);
         }
     }
@@ -109,7 +117,13 @@ impl Broker {
 
     pub(super) fn closed(&mut self, now: Now, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
-        let Some(node) = link.node else { return };
+        if let Some(node) = link.node {
+            self.left(now, node);
+        }
+    }
+
+    /// The node is no longer online.
+    pub(super) fn left(&mut self, now: Now, node: NodeId) {
         let Some(session) = self.sessions.remove(&node) else { return };
         let taken: Vec<MessageId> = session.queue.taken().collect();
         for message in &taken {

@@ -287,9 +287,7 @@ impl FileJob {
                 let create = || disk.create(&first, 0, &[line.as_bytes(), message]);
                 match shop.in_directory(&first, create) {
                     Err(error) if exists(&error) => {
-                        // What a crash left may be cut short; then it is no message, and goes.
-                        if self.recovered && !shop.is_whole(&first, message) {
-                            shop.remove(&first)?;
+                        if self.recovered && shop.make_room(&first, message)? {
                             shop.in_directory(&first, create)?;
                         }
                     }
@@ -315,8 +313,7 @@ impl FileJob {
                         // Of a staged body there is one file only.
                         Content::Staged(_) => continue,
                     };
-                    if self.recovered && !shop.is_whole(&path, message) {
-                        shop.remove(&path)?;
+                    if self.recovered && shop.make_room(&path, message)? {
                         shop.in_directory(&path, || disk.link(&first, &path))?;
                     }
                 }
@@ -354,6 +351,13 @@ pub(super) fn is_planted(error: &io::Error) -> bool {
     loops || error.kind() == ErrorKind::NotADirectory
 }
 
+/// Something else stands where a file should: a link, a directory, or what cannot be read as a file.
+fn is_no_file(error: &io::Error) -> bool {
+    is_planted(error)
+        || matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::IsADirectory)
+        || error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+}
+
 /// Things of one name that are kept in quarantine.
 const SAME_NAMES: usize = 100;
 /// How often a directory that goes away is made again.
@@ -376,9 +380,18 @@ impl Shop<'_> {
         }
     }
 
-    fn is_whole(&mut self, path: &str, message: &[u8]) -> bool {
-        let read = self.disk.read(path).ok().and_then(|content| super::parse(content).ok());
-        read.is_some_and(|read| read == message)
+    /// Makes room for a message whose file a crash may have left there. `false` if it is whole.
+    fn make_room(&mut self, path: &str, message: &[u8]) -> io::Result<bool> {
+        match self.disk.read(path).map(super::parse) {
+            Ok(Ok(read)) if read == message => return Ok(false),
+            Err(error) if is_no_file(&error) => {
+                (self.note)(format!("{path} is no file; it is moved to {}", super::QUARANTINE));
+                self.quarantine(path)?;
+            }
+            // Cut short, so it is no message.
+            _ => self.remove(path)?,
+        }
+        Ok(true)
     }
 
     /// Makes the directory of `path` when it turns out to be missing, also when another worker tidies
@@ -528,7 +541,17 @@ impl Shop<'_> {
         let name = format!("{}/{}", super::QUARANTINE, name.replace('/', "."));
         for number in 0.. {
             let target = if number == 0 { name.clone() } else { format!("{name}.{number}") };
-            match self.in_directory(&target, || disk.link(path, &target)) {
+            let moved = match self.in_directory(&target, || disk.link(path, &target)) {
+                // A directory has no second name.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    match disk.rename_directory(path, &target) {
+                        Ok(()) => return Ok(()),
+                        moved => moved,
+                    }
+                }
+                linked => linked,
+            };
+            match moved {
                 Err(error) if exists(&error) && number < SAME_NAMES => {}
                 Err(error) if missing(&error) => break,
                 result => {

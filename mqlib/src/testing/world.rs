@@ -16,6 +16,7 @@ use crate::id::MessageId;
 use crate::limits::Limits;
 use crate::node::NodeId;
 use crate::now::Now;
+use crate::quit::Quit;
 use crate::registry::Birth;
 use crate::reply::Reply;
 use crate::spool::{self, Job, JobDone};
@@ -69,6 +70,11 @@ pub(super) struct World {
     /// Who posted each post, by its number.
     senders: Vec<NodeRef>,
     crashes: u64,
+    /// Links that their clients have left, unknown to the server, and what they had received.
+    ghosts: Vec<(LinkId, Vec<MessageId>)>,
+    /// Those that were taken over, and are about to end.
+    taken_over: Vec<LinkId>,
+    takeovers: u64,
     /// No more faults: the world comes to rest,
     calm: bool,
     /// after so many posts more.
@@ -94,6 +100,9 @@ impl World {
             full: 0,
             senders: Vec::new(),
             crashes: 0,
+            ghosts: Vec::new(),
+            taken_over: Vec::new(),
+            takeovers: 0,
             calm: false,
             posts_left: POSTS,
         }
@@ -109,6 +118,7 @@ impl World {
             acked: self.history.counts().acked,
             delivered: self.history.counts().deliveries,
             crashes: self.crashes,
+            takeovers: self.takeovers,
             full: self.full,
         })
     }
@@ -150,6 +160,7 @@ impl World {
                         flying: 3000,
                         queue_messages,
                         queue_bytes: u64::from(queue_messages) << 11,
+                        unwritten: 1500,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -178,6 +189,8 @@ impl World {
     fn crash(&mut self) -> Result<(), Violation> {
         self.crashes += 1;
         self.server = None;
+        self.ghosts.clear();
+        self.taken_over.clear();
         for client in &mut self.clients {
             client.disconnected();
         }
@@ -229,7 +242,8 @@ impl World {
                 self.disk.fail_next(None, after, error);
             }
             977..980 => self.disk.set_full(true),
-            980..998 => self.disk.set_full(false),
+            980..995 => self.disk.set_full(false),
+            995..998 => self.end_ghost(),
             _ => self.stop()?,
         }
         self.poll()
@@ -358,6 +372,10 @@ impl World {
                 Output::Spool(op) => self.spool(op)?,
                 Output::Send(link, message) => self.receive(link, &message)?,
                 Output::Deliver(link, delivery) => self.receive(link, &delivery.to_bytes())?,
+                Output::Close(link, Quit::TakenOver) => {
+                    self.takeovers += 1;
+                    self.taken_over.push(link);
+                }
                 Output::Close(link, _) => {
                     let client = self.clients.iter_mut().find(|client| client.link == Some(link));
                     if let Some(client) = client {
@@ -365,7 +383,8 @@ impl World {
                     }
                     self.handle(Input::Closed(link));
                 }
-                Output::Settled(..) | Output::Trouble(_) => {}
+                Output::Mark(link, bytes) => self.handle(Input::Written(link, bytes)),
+                Output::Settled(..) | Output::Invited(..) | Output::Trouble(_) => {}
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What clients do in the world: come, introduce themselves, post, ack, leave; and what they get.
 
 use super::{LARGE, World, post_ref};
-use crate::broker::{Asked, Input, LinkId};
+use crate::broker::{Asked, Input, LinkId, Names};
 use crate::directory::Credential;
 use crate::fanout;
 use crate::id::MessageId;
@@ -122,11 +122,30 @@ impl World {
                 17 => self.edit_list(number, link),
                 18 => self.add_node(number, link),
                 _ => {
+                    let received = std::mem::take(&mut self.clients[number].received);
                     self.clients[number].disconnected();
-                    self.handle(Input::Closed(link));
+                    if self.chance(50) {
+                        self.handle(Input::Closed(link));
+                    } else {
+                        // The server does not learn of it: only a takeover frees the node.
+                        self.ghosts.push((link, received));
+                    }
                 }
             },
         }
+    }
+
+    /// A link that was taken over says a last thing, which is ignored, and ends.
+    pub(super) fn end_ghost(&mut self) {
+        if self.taken_over.is_empty() {
+            return;
+        }
+        let link = self.taken_over.swap_remove(self.rng.random_range(0..self.taken_over.len()));
+        if let Some(at) = self.ghosts.iter().position(|(ghost, _)| *ghost == link) {
+            let request = Request::Ack { ids: self.ghosts.swap_remove(at).1, ok: true };
+            self.ask(link, Op::Ack, request, Credential::Empty, Credential::Empty);
+        }
+        self.handle(Input::Closed(link));
     }
 
     pub(super) fn connect(&mut self, number: usize) {
@@ -149,12 +168,14 @@ impl World {
                 0 => Version::V1,
                 _ => Version::V2 { window: self.rng.random_range(1..8) },
             };
-            let request = Request::Login { user: name, node: none(), version };
+            let takeover = version != Version::V1 && self.chance(50);
+            let request = Request::Login { user: name, node: none(), version, takeover };
             return self.ask(link, Op::Login, request, Credential::Empty, key(owner, node));
         }
         if node == 0 {
             let aliases = format!("alias{owner}");
-            let request = Request::Register { user: name, new_node: none(), aliases };
+            let (new_node, issue, invite) = (none(), false, None);
+            let request = Request::Register { user: name, new_node, issue, aliases, invite };
             return self.ask(link, Op::Register, request, key(owner, 0), Credential::Empty);
         }
         self.add(number, link, owner, node);
@@ -162,7 +183,8 @@ impl World {
 
     pub(super) fn add(&mut self, number: usize, link: LinkId, owner: usize, node: usize) {
         let none = || NodeName::new(String::new());
-        let request = Request::AddNode { user: user(owner), new_node: none(), prev_node: none() };
+        let (user, new_node, prev_node) = (user(owner), none(), none());
+        let request = Request::AddNode { user, new_node, issue: false, prev_node };
         let from = match self.clients[number].logged_in {
             true => self.node_id(number),
             false => self.node_id(owner * NODES),
@@ -196,7 +218,9 @@ impl World {
         node: Credential,
     ) {
         let incoming = Incoming { op, request: Ok(request), in_v1: None };
-        self.handle(Input::Request(link, Asked { incoming, new_node: new, node }));
+        let names = Names { new_node: new, node, ..Names::default() };
+        let asked = Asked { incoming, names: Some(Box::new(names)) };
+        self.handle(Input::Request(link, asked));
     }
 
     /// Every recipient of a post that was named is stored for, or said to have a full queue.
