@@ -80,8 +80,7 @@ impl History {
         let given_up = post.is_some_and(|post| {
             self.post_mut(post).is_some_and(|entry| entry.fate == Fate::Abandoned)
         });
-        let again =
-            post.is_some_and(|post| self.post_mut(post).is_some_and(|entry| entry.again));
+        let again = post.is_some_and(|post| self.post_mut(post).is_some_and(|entry| entry.again));
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {
