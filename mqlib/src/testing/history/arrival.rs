@@ -1,6 +1,6 @@
 //! What arrives at a node, and what the node acks.
 
-use super::audience::Fate;
+use super::audience::{Fate, Post};
 use super::receiver::Sent;
 use super::{History, NodeRef, PostRef, Violation};
 use crate::id::MessageId;
@@ -76,9 +76,9 @@ impl History {
     /// The first arrival of a message that has its place in the order.
     fn in_order(&mut self, node: NodeRef, post: Option<PostRef>, id: Option<MessageId>) {
         let stored_once = self.stored_once;
-        // What was given up has no place among what its sender posted later.
-        let post = post
-            .filter(|post| self.post_mut(*post).is_none_or(|entry| entry.fate != Fate::Abandoned));
+        // What was given up, or came to nothing at first, has no place among what its sender posted later.
+        let in_place = |entry: &mut Post| entry.fate != Fate::Abandoned && !entry.displaced;
+        let post = post.filter(|post| self.post_mut(*post).is_none_or(in_place));
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {
