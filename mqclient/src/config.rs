@@ -1,5 +1,6 @@
 //! Where to connect, as whom, and the client's limits.
 
+use crate::address::Server;
 use crate::login::Version;
 use mqlib::request::{DEFAULT_WINDOW, NodeName};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// `ws://host:port` for WebSocket, `mq://host:port` for the raw framing of the original.
-    pub url: String,
+    /// The server to connect to.
+    pub server: Server,
     /// The user to log in as.
     pub user: String,
     /// The node's name. It is the node's password too; it shows in no debug output and no log.
@@ -45,10 +46,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration for `user`'s `node` on the server at `url`.
-    pub fn new(url: impl Into<String>, user: impl Into<String>, node: impl Into<String>) -> Self {
+    /// A configuration for `user`'s `node` on a server, of which the URL will do.
+    pub fn new(
+        server: impl Into<Server>,
+        user: impl Into<String>,
+        node: impl Into<String>,
+    ) -> Self {
         Self {
-            url: url.into(),
+            server: server.into(),
             user: user.into(),
             node: NodeName::new(node.into()),
             version: Version::V2,

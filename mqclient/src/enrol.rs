@@ -1,6 +1,6 @@
 //! Requests of strangers: a user or a node is created over a connection that ends with the answer.
 
-use crate::address::Address;
+use crate::address::{Address, Server};
 use crate::config::Config;
 use crate::error::Error;
 use crate::request;
@@ -47,10 +47,10 @@ impl Registration {
     }
 }
 
-pub(crate) async fn register(url: &str, wanted: &Registration) -> Result<Registered, Error> {
+pub(crate) async fn register(server: &Server, wanted: &Registration) -> Result<Registered, Error> {
     let Registration { user, node, aliases, invite } = wanted;
     let request = request::register(user, node.as_ref(), &aliases.join(" "), invite.as_ref());
-    let reply = ask(url, request).await?;
+    let reply = ask(server, request).await?;
     match (reply.op.as_str(), reply.error.as_deref()) {
         ("registered", None) => {
             let etc = reply.etc().unwrap_or_else(|| Bytes::from_static(b"\"\""));
@@ -67,18 +67,23 @@ pub(crate) async fn register(url: &str, wanted: &Registration) -> Result<Registe
     }
 }
 
-pub(crate) async fn add_node(url: &str, user: &str, new: &str, prev: &str) -> Result<u8, Error> {
+pub(crate) async fn add_node(
+    server: &Server,
+    user: &str,
+    new: &str,
+    prev: &str,
+) -> Result<u8, Error> {
     let (new, prev) = (NodeName::new(new.to_owned()), NodeName::new(prev.to_owned()));
-    let reply = ask(url, request::add_node(user, Some(&new), &prev)).await?;
+    let reply = ask(server, request::add_node(user, Some(&new), &prev)).await?;
     offset(&reply)
 }
 
 pub(crate) async fn issue_node(
-    url: &str,
+    server: &Server,
     user: &str,
     prev: &NodeName,
 ) -> Result<(u8, NodeName), Error> {
-    let reply = ask(url, request::add_node(user, None, prev)).await?;
+    let reply = ask(server, request::add_node(user, None, prev)).await?;
     let offset = offset(&reply)?;
     let issued = reply.issued.ok_or_else(|| Error::Protocol("a node without a name".into()))?;
     Ok((offset, issued))
@@ -102,8 +107,8 @@ fn refusal(reply: &Reply, expected: &str) -> Error {
     }
 }
 
-async fn ask(url: &str, request: Option<Bytes>) -> Result<Reply, Error> {
-    let address = Address::parse(url)?;
+async fn ask(server: &Server, request: Option<Bytes>) -> Result<Reply, Error> {
+    let address = Address::of(server)?;
     let request = request.ok_or(Error::HeaderTooLong)?;
     let max_message = Config::new("", "", "").max_message;
     let asking = async {

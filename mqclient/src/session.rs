@@ -95,15 +95,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session that begins to connect.
-    pub(crate) fn new(config: Config, now: Instant) -> Self {
+    /// A session that begins to connect. `first` is any number, for the ids of posts: the server takes
+    /// one that it has had from this node before, from another session too, for a repeat.
+    pub(crate) fn new(config: Config, now: Instant, first: u32) -> Self {
         Self {
             phase: Phase::Connecting { until: now + config.login_timeout },
             attempts: 0,
             was_online: false,
             login: None,
             peer: Login::asked(&config),
-            unacked: Unacked::default(),
+            unacked: Unacked::beginning(first),
             inbox: Inbox::new(config.window),
             config,
             events: VecDeque::new(),

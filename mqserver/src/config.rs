@@ -2,8 +2,10 @@
 //!
 //! Every setting has a default; `mqstore.example/mqserver.toml` documents them all.
 
+use crate::door::limits::DoorLimits;
 use crate::exposure::is_private;
 use crate::plain;
+use crate::tls::{ClientAuth, TlsConfig};
 use mqlib::directory::Registration;
 use mqlib::limits::Limits;
 use mqlib::node::MAX_NODES;
@@ -24,6 +26,10 @@ pub struct Config {
     pub store: PathBuf,
     /// Where clients connect.
     pub listen: Vec<SocketAddr>,
+    /// Where clients connect that speak TLS.
+    pub listen_tls: Vec<SocketAddr>,
+    /// The certificate they are shown; read only if they have somewhere to connect to.
+    pub tls: TlsConfig,
     /// Where the admin page is; `None` for nowhere.
     pub admin: Option<SocketAddr>,
     /// Who may register; `None` for whatever is prudent there: [`registration`](Self::registration).
@@ -32,6 +38,8 @@ pub struct Config {
     pub insecure: bool,
     /// Limits of the queue.
     pub limits: Limits,
+    /// Limits of connections.
+    pub door: DoorLimits,
     /// Sizes and times of the store.
     pub storage: StoreConfig,
 }
@@ -54,9 +62,11 @@ pub enum ConfigError {
 #[serde(default, deny_unknown_fields)]
 struct File {
     listen: Option<Vec<SocketAddr>>,
+    listen_tls: Option<Vec<SocketAddr>>,
     admin: Option<Admin>,
     insecure: bool,
     accounts: FileAccounts,
+    tls: FileTls,
     limits: FileLimits,
     journal: FileJournal,
     spool: FileSpool,
@@ -101,9 +111,23 @@ struct FileAccounts {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct FileTls {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_ca: Option<PathBuf>,
+    client_auth: Option<ClientAuth>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct FileLimits {
-    max_message_mib: Option<usize>,
+    connections: Option<usize>,
+    connections_per_address: Option<usize>,
+    handshake_timeout_s: Option<u64>,
     login_timeout_s: Option<u64>,
+    ping_s: Option<u64>,
+    dead_peer_s: Option<u64>,
+    max_message_mib: Option<usize>,
     redelivery_s: Option<u64>,
     recipients: Option<usize>,
     nodes_per_user: Option<usize>,
@@ -141,17 +165,20 @@ impl Config {
         Self {
             store,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8008))],
+            listen_tls: Vec::new(),
+            tls: TlsConfig::default(),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
             registration: None,
             insecure: false,
             limits: Limits::default(),
+            door: DoorLimits::default(),
             storage: StoreConfig::default(),
         }
     }
 
     /// Who may register: everyone, by default, where only this machine can connect; else nobody.
     pub fn registration(&self) -> Registration {
-        let private = self.listen.iter().all(is_private);
+        let private = self.listen.iter().chain(&self.listen_tls).all(is_private);
         let prudent = if private { Registration::Open } else { Registration::Closed };
         self.registration.unwrap_or(prudent)
     }
@@ -180,6 +207,11 @@ impl Config {
         if let Some(listen) = file.listen {
             self.listen = listen;
         }
+        if let Some(listen) = file.listen_tls {
+            self.listen_tls = listen;
+        }
+        self.apply_tls(file.tls);
+        self.apply_door(&file.limits)?;
         match file.admin {
             Some(Admin::Off) => self.admin = None,
             Some(Admin::At(address)) => self.admin = Some(address),
@@ -265,6 +297,41 @@ impl Config {
         }
         if let Some(mib) = bounded("spool.min_free_mib", file.spool.min_free_mib, 1, 1 << 20)? {
             self.storage.min_free = mib << 20;
+        }
+        Ok(())
+    }
+
+    fn apply_tls(&mut self, file: FileTls) {
+        if let Some(certificate) = file.certificate {
+            self.tls.certificate = certificate;
+        }
+        if let Some(key) = file.key {
+            self.tls.key = key;
+        }
+        // Empty stands for none.
+        self.tls.client_ca = file.client_ca.filter(|path| !path.as_os_str().is_empty());
+        if let Some(auth) = file.client_auth {
+            self.tls.client_auth = auth;
+        }
+    }
+
+    fn apply_door(&mut self, file: &FileLimits) -> Result<(), String> {
+        if let Some(most) = bounded("limits.connections", file.connections, 1, 1_000_000)? {
+            self.door.connections = most;
+        }
+        let most = file.connections_per_address;
+        if let Some(most) = bounded("limits.connections_per_address", most, 1, 1_000_000)? {
+            self.door.connections_per_address = most;
+        }
+        let s = file.handshake_timeout_s;
+        if let Some(s) = bounded("limits.handshake_timeout_s", s, 1, 3600)? {
+            self.door.handshake_timeout = Duration::from_secs(s);
+        }
+        if let Some(s) = bounded("limits.ping_s", file.ping_s, 1, 86_400)? {
+            self.door.ping = Duration::from_secs(s);
+        }
+        if let Some(s) = bounded("limits.dead_peer_s", file.dead_peer_s, 2, 86_400)? {
+            self.door.dead_peer = Duration::from_secs(s);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! requests in parallel to all others ([`door`]).
 
 mod admin;
+pub mod cert;
 pub mod config;
 pub mod control;
 pub mod door;
@@ -19,6 +20,8 @@ mod post_office;
 pub mod server;
 pub mod status;
 mod store_thread;
+pub mod supervisor;
+pub mod tls;
 mod turns;
 
 pub use server::run;

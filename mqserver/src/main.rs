@@ -8,6 +8,7 @@ use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
 use mqserver::server::Server;
 use mqserver::status::Status;
+use mqserver::{cert, supervisor};
 use serde::de::DeserializeOwned;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -67,6 +68,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a certificate that signs itself, for trying out TLS
+    Cert(CertArgs),
 }
 
 #[derive(Debug, Args)]
@@ -77,12 +80,27 @@ struct StoreArgs {
 }
 
 #[derive(Debug, Args)]
+struct CertArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// What clients call this server: a host's name or an IP address; may be repeated
+    #[arg(long = "name", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    names: Vec<String>,
+    /// Replace the one that is there
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
 struct RunArgs {
     #[command(flatten)]
     store: StoreArgs,
     /// Where clients connect; may be repeated [default: 127.0.0.1:8008]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
+    /// Where clients connect that speak TLS; may be repeated [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    listen_tls: Vec<SocketAddr>,
     /// Where the admin page is, or off [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR|off")]
     admin: Option<Admin>,
@@ -110,6 +128,7 @@ fn main() -> ExitCode {
             invite(&store, count.into(), *expires, json)
         }
         Some(Command::Status { store, json }) => status(&store, json),
+        Some(Command::Cert(args)) => make_certificate(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -124,6 +143,9 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut config = Config::read(&args.store.store)?;
     if !args.listen.is_empty() {
         config.listen = args.listen;
+    }
+    if !args.listen_tls.is_empty() {
+        config.listen_tls = args.listen_tls;
     }
     match args.admin {
         Some(Admin::Off) => config.admin = None,
@@ -143,16 +165,21 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         for address in server.addresses() {
             writeln!(out, "listening on {address}")?;
         }
+        for address in server.tls_addresses() {
+            writeln!(out, "listening with TLS on {address}")?;
+        }
         if let Some(address) = server.admin_address() {
             writeln!(out, "admin on {address}")?;
         }
         out.flush()?;
         drop(out);
+        supervisor::ready();
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            supervisor::stopping();
             tracing::info!("stopping");
         };
         Ok(server.run(stop).await?)
@@ -170,6 +197,23 @@ fn stop(args: &StoreArgs) -> anyhow::Result<()> {
         }
         Stopped::StillRunning(pid) => bail!("process {pid} has not stopped in {PATIENCE:?}"),
     }
+}
+
+fn make_certificate(CertArgs { store, names, force }: CertArgs) -> anyhow::Result<()> {
+    let store = store.store;
+    let made = cert::make(&store, names.clone(), force)?;
+    println!(
+        "Made {} and its key {},\nfor {}, valid for {} days. It signs itself: clients have to be given \
+         it as a root.\nSHA-256 fingerprint: {}\n\nAdd to {}, above all [sections]:\n\n    \
+         listen_tls = [\"0.0.0.0:8443\"]\n\nor run mqserver with --listen-tls 0.0.0.0:8443.",
+        made.certificate.display(),
+        made.key.display(),
+        names.join(", "),
+        cert::DAYS,
+        made.fingerprint,
+        store.join(mqserver::config::FILE).display()
+    );
+    Ok(())
 }
 
 /// Asks the server that runs on a store.

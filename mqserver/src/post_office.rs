@@ -6,6 +6,7 @@
 use crate::engine::Event;
 use crate::status::Overview;
 use crate::store_thread::StoreThread;
+use crate::supervisor::Heart;
 use bytes::Bytes;
 use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
@@ -23,7 +24,7 @@ use tokio::time::{sleep_until, timeout};
 /// Events handled in one round.
 const ROUND: usize = 1024;
 /// How long a stop waits for posts that are under way.
-const SETTLE: Duration = Duration::from_secs(8);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a link's task is told.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) enum ToLink {
     Send(Bytes),
     /// Send a message of the queue; not once more while the first copy still waits for the socket.
     Deliver(Delivery),
+    /// Tell when the socket has taken what was sent before this, deliveries of so many bytes.
+    Mark(usize),
     /// Requests were settled: look whether more can be read.
     Settled,
     /// Read no more: the server stops.
@@ -62,6 +65,7 @@ pub(crate) struct PostOffice {
     pub(crate) store: StoreThread,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) start: Instant,
+    heart: Heart,
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
@@ -86,6 +90,7 @@ impl PostOffice {
             written_to: Vec::new(),
             inviting: HashMap::new(),
             invited: 0,
+            heart: Heart::new(),
         }
     }
 
@@ -130,6 +135,7 @@ impl PostOffice {
                 biased;
                 _ = self.events.recv_many(&mut events, ROUND) => {}
                 () = wait => {}
+                () = self.heart.beat() => {}
             }
             let now = self.now();
             for event in events.drain(..) {
@@ -160,6 +166,7 @@ impl PostOffice {
                 }
             }
             Event::Invalid(id, quit) => self.broker.handle(now, Input::Invalid(id, quit)),
+            Event::Written(id, bytes) => self.broker.handle(now, Input::Written(id, bytes)),
             Event::Closed(id) => {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
@@ -190,6 +197,7 @@ impl PostOffice {
                 Output::Spool(op) => ops.push(op),
                 Output::Send(id, message) => self.tell(id, ToLink::Send(message)),
                 Output::Deliver(id, delivery) => self.tell(id, ToLink::Deliver(delivery)),
+                Output::Mark(id, bytes) => self.tell(id, ToLink::Mark(bytes)),
                 Output::Close(id, quit) => self.tell(id, ToLink::Close(Some(quit))),
                 Output::Settled(id, count) => {
                     if let Some(Desk { handle, .. }) = self.links.get(&id) {

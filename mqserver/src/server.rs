@@ -2,12 +2,14 @@
 
 use crate::config::Config;
 use crate::control::{Control, Invitations, Question};
-use crate::door::ws::{self, Door};
+use crate::door::census::Census;
+use crate::door::entrance::{self, Door};
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
 use crate::post_office::PostOffice;
 use crate::status::{Status, count_files};
 use crate::store_thread::{Inquiry, StoreThread};
+use crate::tls::{self, Renewal, Tls, TlsError};
 use crate::{admin, engine::Event, exposure};
 use mqlib::broker::Broker;
 use mqlib::directory::Registration;
@@ -27,7 +29,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a stop waits for connections to end.
+/// How long a stop waits for connections to end. With what the broker waits for posts, and a
+/// moment for the store, a stop takes less than 10 s.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Why a server did not start, or did not go on. Told to the operator.
@@ -45,6 +48,9 @@ pub enum ServerError {
     /// An address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// There are listeners for TLS, and no good certificate.
+    #[error("no TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The system refused a thread, a socket or random numbers.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
@@ -63,6 +69,8 @@ pub struct Server {
     lock: Lock,
     control: Control,
     listeners: Vec<TcpListener>,
+    tls_listeners: Vec<TcpListener>,
+    tls: Option<(Tls, Renewal)>,
     admin: Option<TcpListener>,
     office: PostOffice,
     hasher: Arc<Hasher>,
@@ -85,10 +93,12 @@ impl Server {
             .map_err(|error| ServerError::Store(path.clone(), error))?;
         let lock = Lock::take(&path)?;
         // Before the store is opened: an address in use is no reason to touch it.
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.push(bind(*address).await?);
-        }
+        let tls = match config.listen_tls.is_empty() {
+            true => None,
+            false => Some(Tls::read(config.tls.below(&path))?),
+        };
+        let listeners = bind_all(&config.listen).await?;
+        let tls_listeners = bind_all(&config.listen_tls).await?;
         let admin = match config.admin {
             Some(address) => Some(bind(address).await?),
             None => None,
@@ -114,12 +124,29 @@ impl Server {
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
         let office = PostOffice::new(broker, store, inbox, start);
-        Ok(Self { config, lock, control, listeners, admin, office, hasher, events, inquiry })
+        Ok(Self {
+            config,
+            lock,
+            control,
+            listeners,
+            tls_listeners,
+            tls,
+            admin,
+            office,
+            hasher,
+            events,
+            inquiry,
+        })
     }
 
-    /// The addresses that clients connect to.
+    /// The addresses that clients connect to without TLS.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        addresses(&self.listeners)
+    }
+
+    /// The addresses that clients connect to with TLS.
+    pub fn tls_addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.tls_listeners)
     }
 
     /// The address of the admin page.
@@ -132,14 +159,18 @@ impl Server {
     /// # Errors
     /// The store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let limits = wsstream::Limits {
+        let link = wsstream::Limits {
             max_message: self.config.limits.max_message,
             ..wsstream::Limits::default()
         };
+        let limits = self.config.door.within_open_files();
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
+            census: Census::new(&limits),
+            refusals: entrance::refusals(),
             limits,
+            link,
             login_timeout: self.config.limits.login_timeout,
             stopping: stopping.clone(),
             hasher: self.hasher.clone(),
@@ -149,7 +180,13 @@ impl Server {
         });
         let mut ears = tokio::task::JoinSet::new();
         for listener in self.listeners {
-            ears.spawn(ws::listen(door.clone(), listener));
+            ears.spawn(entrance::listen(door.clone(), listener, None));
+        }
+        if let Some((tls, renewal)) = self.tls {
+            for listener in self.tls_listeners {
+                ears.spawn(entrance::listen(door.clone(), listener, Some(tls.clone())));
+            }
+            ears.spawn(tls::follow(renewal));
         }
         if let Some(listener) = self.admin {
             let router = admin::router(self.events.clone());
@@ -193,8 +230,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
 /// Says what is careless about the configuration.
 fn beware(config: &Config) -> Result<(), ServerError> {
-    let addresses = config.listen.iter().chain(&config.admin);
-    let listeners: Vec<_> = addresses.map(|address| (*address, false)).collect();
+    let clear = config.listen.iter().chain(&config.admin).map(|address| (*address, false));
+    let listeners: Vec<_> =
+        clear.chain(config.listen_tls.iter().map(|address| (*address, true))).collect();
     let found = exposure::careless(&listeners, config.limits.registration);
     if !found.is_empty() && !config.insecure {
         return Err(ServerError::Careless(found.join("; ")));
@@ -260,6 +298,18 @@ impl Told {
             registration: self.registration,
         })
     }
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+}
+
+async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(bind(*address).await?);
+    }
+    Ok(listeners)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {

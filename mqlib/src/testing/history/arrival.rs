@@ -76,9 +76,10 @@ impl History {
     /// The first arrival of a message that has its place in the order.
     fn in_order(&mut self, node: NodeRef, post: Option<PostRef>, id: Option<MessageId>) {
         let stored_once = self.stored_once;
-        // What was given up, or came to nothing at first, has no place among what its sender posted later.
-        let in_place = |entry: &mut Post| entry.fate != Fate::Abandoned && !entry.displaced;
-        let post = post.filter(|post| self.post_mut(*post).is_none_or(in_place));
+        // What was given up, or came to nothing at first, has no place among what its sender posted
+        // later.
+        let out_of_place = |entry: &mut Post| entry.fate == Fate::Abandoned || entry.displaced;
+        let out_of_place = post.is_some_and(|post| self.post_mut(post).is_some_and(out_of_place));
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {
@@ -92,6 +93,7 @@ impl History {
             let latest = receiver.latest_of.entry(post.from).or_default();
             match post.seq.cmp(latest) {
                 Ordering::Greater => *latest = post.seq,
+                _ if out_of_place => {}
                 Ordering::Equal if stored_once => {
                     broken = broken.or(Some(Violation::Twice { post, node }));
                 }
