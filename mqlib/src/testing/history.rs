@@ -124,7 +124,10 @@ impl History {
         let (acks, displaced) = (entry.acks_before, entry.displaced);
         self.counts.acked += 1;
         self.answered(post, Fate::Acked);
-        if let Some(receiver) = self.receivers.get_mut(&post.from) {
+        // Who sees inside knows it for certain; there, what became no message was not stored either.
+        if self.last_id.is_none()
+            && let Some(receiver) = self.receivers.get_mut(&post.from)
+        {
             receiver.durable(acks);
         }
         let Some(id) = id.filter(|_| !displaced) else { return };
