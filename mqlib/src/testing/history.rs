@@ -94,7 +94,8 @@ impl History {
         let acks_before = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
         self.in_flight += 1;
         self.counts.posts += 1;
-        let entry = Post { fate: Fate::InFlight, again: false, acks_before, promise };
+        let entry =
+            Post { fate: Fate::InFlight, again: false, displaced: false, acks_before, promise };
         self.posts.entry(post.from).or_default().insert(post.seq, entry);
     }
 
@@ -120,17 +121,28 @@ impl History {
         if entry.fate == Fate::Acked {
             return;
         }
-        let acks = entry.acks_before;
+        let (acks, displaced) = (entry.acks_before, entry.displaced);
         self.counts.acked += 1;
         self.answered(post, Fate::Acked);
-        if let Some(receiver) = self.receivers.get_mut(&post.from) {
+        // Who sees inside knows it for certain; there, what became no message was not stored either.
+        if self.last_id.is_none()
+            && let Some(receiver) = self.receivers.get_mut(&post.from)
+        {
             receiver.durable(acks);
         }
-        let Some(id) = id else { return };
+        let Some(id) = id.filter(|_| !displaced) else { return };
         match self.latest_ack.get(&post.from) {
             Some(&(seq, _)) if seq > post.seq => {}
             Some(&(_, last)) if last >= id => self.broken(Violation::Id { id, last }),
             _ => drop(self.latest_ack.insert(post.from, (post.seq, id))),
+        }
+    }
+
+    /// The server has not stored `post`, refused or for nobody, and has said so on a link that its
+    /// sender had left: posted again, it comes behind what was posted later, and stored.
+    pub fn came_to_nothing(&mut self, post: PostRef) {
+        if let Some(entry) = self.post_mut(post) {
+            entry.displaced = true;
         }
     }
 

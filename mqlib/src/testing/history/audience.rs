@@ -84,6 +84,8 @@ pub(super) struct Post {
     pub(super) fate: Fate,
     /// It was posted more than once.
     pub(super) again: bool,
+    /// It came to nothing at first, unknown to its sender, and has lost its place in the order.
+    pub(super) displaced: bool,
     /// How many acks its sender had sent before it.
     pub(super) acks_before: u64,
     /// What it becomes, where the harness does not see the messages themselves.
