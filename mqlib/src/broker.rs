@@ -501,7 +501,7 @@ impl Broker {
                 if let Some(session) = self.sessions.get_mut(&node) {
                     let gone = session.queue.loaded(id, message, &mut self.owners, &self.limits);
                     if let Some(len) = gone {
-                        self.tally.remove(&[node], false, len);
+                        self.tally.gone(node, len);
                     }
                     self.pump(now, node);
                 }

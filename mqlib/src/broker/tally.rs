@@ -25,6 +25,8 @@ pub(super) struct Tally {
 struct User {
     /// The store has not yet answered what waits from before.
     measuring: bool,
+    /// So many messages turned out to be damaged meanwhile, and may have been counted or not.
+    doubtful: u32,
     /// For each node, by offset; none for nodes behind the last.
     nodes: Vec<Count>,
     /// For one of them.
@@ -47,6 +49,10 @@ impl Count {
     fn remove(&mut self, len: usize) {
         self.messages -= 1;
         self.bytes -= len as i64;
+        if self.messages == 0 {
+            // A file that was cut short was longer once.
+            self.bytes = 0;
+        }
     }
 }
 
@@ -61,8 +67,8 @@ impl User {
     }
 
     fn is_empty(&self) -> bool {
-        // The bytes of a damaged message may never be known.
-        self.nodes.iter().chain([&self.to_one]).all(|count| count.messages == 0)
+        let none = |count: &Count| count.messages.unsigned_abs() <= self.doubtful;
+        self.nodes.iter().chain([&self.to_one]).all(none)
     }
 }
 
@@ -124,6 +130,15 @@ impl Tally {
         }
     }
 
+    /// A message of a node's is gone, though nobody acked it.
+    pub(super) fn gone(&mut self, node: NodeId, len: usize) {
+        match self.users.get_mut(node.user) {
+            Some(user) if user.measuring => user.doubtful += 1,
+            Some(user) => user.node(node.offset).remove(len),
+            None => {}
+        }
+    }
+
     /// The limit that the node's queue has reached, if it has.
     pub(super) fn full(&self, node: NodeId, limits: &Limits) -> Option<QueueLimit> {
         let user = self.users.get(node.user)?;
@@ -146,9 +161,7 @@ impl Tally {
     /// Users whose counts are not what they are when nothing waits for anyone.
     #[cfg(feature = "testing")]
     pub(super) fn counted(&self) -> String {
-        let none = |count: &Count| *count == Count::default();
-        let none = |user: &User| user.nodes.iter().chain([&user.to_one]).all(none);
-        let counted = self.users.iter().filter(|(_, user)| user.measuring || !none(user));
+        let counted = self.users.iter().filter(|(_, user)| user.measuring || !user.is_empty());
         let counted: Vec<_> = counted.collect();
         if counted.is_empty() { String::new() } else { format!("{counted:?}") }
     }

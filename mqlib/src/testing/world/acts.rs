@@ -84,9 +84,16 @@ impl World {
                 let post = number.and_then(|number| post_ref(&self.senders, number));
                 if let Some(post) = post.filter(|_| ok) {
                     let id = reply.msgid.as_deref().and_then(|id| id.parse().ok());
-                    self.history.acked(post, id);
+                    let error = reply.error.as_deref().unwrap_or_default();
+                    let known = self.meant.contains_key(&post.seq);
+                    if known && !reply.dup && !self.stored.contains_key(&post.seq) {
+                        // It became no message, so it says nothing of acks before it either.
+                        self.history.refused(post);
+                    } else {
+                        self.history.acked(post, id);
+                    }
                     if !reply.dup {
-                        self.check_told(post.seq, reply.error.as_deref().unwrap_or_default())?;
+                        self.check_told(post.seq, error)?;
                     }
                 }
             }
@@ -315,6 +322,7 @@ impl World {
         let client = &mut self.clients[number];
         let Some(post) = client.reposts.pop_front() else { return };
         let Some(request) = client.unacked.get(&post).cloned() else { return };
+        self.stored.remove(&post);
         if let Some(post) = post_ref(&self.senders, post) {
             self.history.reposted(post);
         }
