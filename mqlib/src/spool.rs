@@ -10,27 +10,25 @@
 //! the journal keeps a message until the disk is known to have its file.
 
 mod job;
+mod quarantine;
 mod recall;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
+pub use quarantine::{QUARANTINE, reason_path};
+pub(crate) use quarantine::{keep, quarantine};
 pub use recall::{Remember, Remembered};
 
-use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::name;
 use crate::node::NodeId;
 use crate::posted;
 use bytes::Bytes;
-use std::io;
 
 /// The directory of all queues.
 pub const ROOT: &str = "spool";
 /// The directory of large bodies that have no id yet, or no certain file.
 pub const STAGED: &str = "spool/.staged";
-
-/// Where damaged files go, as `<user>,<node>.<id>`.
-pub const QUARANTINE: &str = "quarantine";
 
 const TO_ONE: &str = ".one";
 
@@ -109,31 +107,6 @@ fn staged_head(staged: &Staged) -> Vec<u8> {
     let mut head = line(checksum, staged.header.len() as u64 + staged.body_len).into_bytes();
     head.extend_from_slice(&staged.header);
     head
-}
-
-/// Keeps bytes in the quarantine, with a sentence beside them that says why. Nothing is written twice.
-///
-/// # Errors
-/// The disk has no room for them, or refuses.
-pub(crate) fn keep(disk: &dyn Disk, path: &str, bytes: &[u8], why: &str) -> io::Result<()> {
-    match disk.create_dir(QUARANTINE) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let reason = reason_path(path);
-    let files: [(&str, &[&[u8]]); 2] = [(path, &[bytes]), (&reason, &[why.as_bytes(), b"\n"])];
-    for (path, parts) in files {
-        match disk.create(path, 0, parts) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Where it is said why something is in the quarantine.
-pub fn reason_path(path: &str) -> String {
-    format!("{path}.why")
 }
 
 /// A file's content is not what its first line says.

@@ -6,6 +6,7 @@
 //! requests in parallel to all others ([`door`]).
 
 mod admin;
+pub mod check;
 pub mod config;
 pub mod control;
 pub mod door;

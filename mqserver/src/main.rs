@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use mqserver::check;
 use mqserver::config::{Admin, Config};
 use mqserver::lock::{self, Stopped};
 use mqserver::server::Server;
@@ -45,7 +46,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at every file of a store on which no server runs, and say what is wrong
+    #[command(after_help = CHECK_CODES)]
+    Check {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Mend what can be mended: nothing is deleted, what is damaged goes to quarantine/
+        #[arg(long)]
+        repair: bool,
+        /// Print a line of JSON for each finding, and one with the counts
+        #[arg(long)]
+        json: bool,
+    },
 }
+
+const CHECK_CODES: &str = "\
+Exit code: 0 all is well, 1 something is wrong, or was and is mended, 2 it could not be checked.";
 
 #[derive(Debug, Args)]
 struct StoreArgs {
@@ -82,6 +98,9 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run(args),
         Some(Command::Stop(args)) => stop(&args),
         Some(Command::Status { store, json }) => status(&store, json),
+        Some(Command::Check { store, repair, json }) => {
+            return check(&store, check::Options { repair, json });
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -140,6 +159,17 @@ fn stop(args: &StoreArgs) -> anyhow::Result<()> {
             Ok(())
         }
         Stopped::StillRunning(pid) => bail!("process {pid} has not stopped in {PATIENCE:?}"),
+    }
+}
+
+fn check(args: &StoreArgs, options: check::Options) -> ExitCode {
+    match check::run(&args.store, options, &mut std::io::stdout().lock()) {
+        Ok(counts) if counts.is_well() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mqserver: {error}");
+            ExitCode::from(2)
+        }
     }
 }
 

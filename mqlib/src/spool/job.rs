@@ -323,8 +323,6 @@ pub(super) fn is_planted(error: &io::Error) -> bool {
     loops || error.kind() == ErrorKind::NotADirectory
 }
 
-/// Things of one name that are kept in quarantine.
-const SAME_NAMES: usize = 100;
 /// How often a directory that goes away is made again.
 const TRIES: usize = 8;
 
@@ -380,7 +378,7 @@ impl Shop<'_> {
             return Err(ErrorKind::NotADirectory.into());
         }
         (self.note)(format!("{path} is no directory; it is moved to {}", super::QUARANTINE));
-        self.quarantine(path)
+        self.quarantine(path, "something else stood in the place of a directory of ours")
     }
 
     fn unlink(&mut self, directory: &str, ids: &[(MessageId, Epoch)]) -> io::Result<()> {
@@ -464,7 +462,8 @@ impl Shop<'_> {
                 Err(error) => Err(error),
                 Ok(Ok(message)) => Ok(Some(message)),
                 Ok(Err(error)) => {
-                    self.quarantine(&format!("{directory}/{name}")).and(Err(damaged(error)))
+                    let kept = self.quarantine(&format!("{directory}/{name}"), &error.to_string());
+                    kept.and(Err(damaged(error)))
                 }
             };
             read.push((id, result));
@@ -491,22 +490,8 @@ impl Shop<'_> {
     }
 
     /// Takes a damaged file out of its queue, so that it is in nobody's way, and keeps it.
-    fn quarantine(&mut self, path: &str) -> io::Result<()> {
-        let disk = self.disk;
-        let name = path.strip_prefix(super::ROOT).unwrap_or(path).trim_start_matches('/');
-        let name = format!("{}/{}", super::QUARANTINE, name.replace('/', "."));
-        for number in 0.. {
-            let target = if number == 0 { name.clone() } else { format!("{name}.{number}") };
-            match self.in_directory(&target, || disk.link(path, &target)) {
-                Err(error) if exists(&error) && number < SAME_NAMES => {}
-                Err(error) if missing(&error) => break,
-                result => {
-                    result?;
-                    break;
-                }
-            }
-        }
-        self.remove(path)
+    fn quarantine(&mut self, path: &str, why: &str) -> io::Result<()> {
+        super::quarantine(self.disk, path, why).map(drop)
     }
 
     fn stage(&mut self, numbers: &[u64], header_len: usize, body: &[u8]) -> io::Result<(u64, u32)> {
