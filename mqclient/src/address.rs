@@ -72,6 +72,9 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -24,9 +24,9 @@ use crate::now::{Dates, Now};
 use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
-use crate::reply::Delivery;
+use crate::reply::{self, AckError, Delivery};
 use crate::request::{Incoming, Op, Request, Version};
-use crate::store::{Opened, SpoolDone, SpoolOp};
+use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use bytes::Bytes;
 use posts::{Committing, Staging};
 use reposts::Posted;
@@ -165,6 +165,8 @@ pub struct Broker {
     answers: HashMap<u64, Answer>,
     timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     token: u64,
+    /// The disk is full: the directory is not changed.
+    full: bool,
     unsettled: Vec<LinkId>,
     out: VecDeque<Output>,
 }
@@ -185,6 +187,7 @@ impl Broker {
             answers: HashMap::new(),
             timers: BinaryHeap::new(),
             token: 0,
+            full: false,
             unsettled: Vec::new(),
             out: VecDeque::new(),
         }
@@ -339,6 +342,9 @@ impl Broker {
         match (request, own) {
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
+            (Ok(request), _) if self.full && request.changes_directory() => {
+                self.refuse_change(id, &request);
+            }
             (Ok(Request::Register { user, aliases, .. }), None) => {
                 self.register(id, &user, new_node, &aliases);
             }
@@ -362,6 +368,24 @@ impl Broker {
             // Told apart above: what is left needs a login.
             (Ok(_), None) => debug_assert!(op != Op::Login, "strangers are refused"),
         }
+    }
+
+    /// There is no room for a change of the directory.
+    fn refuse_change(&mut self, id: LinkId, request: &Request) {
+        let error = Refusal::DiskFull.to_string();
+        self.send(
+            id,
+            match request {
+                Request::Register { .. } => reply::registered(None, Some(&error)),
+                Request::AddNode { .. } => reply::added(None, Some(&error)),
+                Request::ListEdit { id, .. } => reply::ack(id, false, AckError::Text(error)),
+                Request::Login { .. }
+                | Request::Post { .. }
+                | Request::Ping { .. }
+                | Request::Ack { .. } => return,
+            },
+        );
+        self.settle(id);
     }
 
     /// What waited behind a request that is answered now.
@@ -418,6 +442,7 @@ impl Broker {
             }
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
+            SpoolDone::Full(full) => self.full = full,
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
         }
     }

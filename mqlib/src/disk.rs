@@ -65,6 +65,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn unlink_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<()>> {
         names.iter().map(|name| self.unlink(&format!("{directory}/{name}"))).collect()
     }
+    /// The room that is left for those who are not root.
+    fn room(&self) -> io::Result<Room>;
     /// Returns once a file's content, or a directory's names, are durable.
     fn sync_path(&self, path: &str) -> io::Result<()>;
     /// Returns once all that was done so far is durable.
@@ -110,6 +112,15 @@ impl Kind {
             Self::File | Self::Other => 0o600,
         }
     }
+}
+
+/// What is left of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files; as many as one likes on a file system that does not count them.
+    pub files: u64,
 }
 
 #[expect(clippy::len_without_is_empty, reason = "a segment is never empty")]
@@ -318,6 +329,12 @@ impl Disk for FsDisk {
     fn unlink(&self, path: &str) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
         Ok(rustix::fs::unlinkat(parent, name, AtFlags::empty())?)
+    }
+
+    fn room(&self) -> io::Result<Room> {
+        let found = rustix::fs::fstatvfs(&self.root)?;
+        let files = if found.f_files == 0 { u64::MAX } else { found.f_favail };
+        Ok(Room { bytes: found.f_bavail.saturating_mul(found.f_frsize), files })
     }
 
     fn sync_path(&self, path: &str) -> io::Result<()> {

@@ -395,4 +395,7 @@ fn whole(heads: &Heads) -> Result<(), OpenError> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "testing")]
+mod fuzz;
+#[cfg(test)]
 mod tests;

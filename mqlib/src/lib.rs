@@ -19,6 +19,8 @@ pub mod directory;
 pub mod disk;
 #[cfg(feature = "queue")]
 mod fanout;
+#[cfg(test)]
+mod fuzz;
 pub mod header;
 pub mod id;
 #[cfg(feature = "queue")]

@@ -115,6 +115,15 @@ fn hash(tag: u32) -> u64 {
     u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// Where a node's next entry goes in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    /// The slot.
+    pub slot: usize,
+    /// Only one that is later than this: others may be there already.
+    pub after: MessageId,
+}
+
 /// What a file holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slots {
@@ -169,13 +178,13 @@ impl Slots {
 
     /// The slot that the next entry goes to, if from there on they are in order, so that nobody has
     /// to look again.
-    pub(crate) fn next(&self) -> Option<usize> {
+    pub(crate) fn next(&self) -> Option<Next> {
         let newest = (0..self.slots.len()).max_by_key(|at| self.slots[*at].map(|(_, id)| id))?;
         let next = (newest + 1) % REMEMBERED;
-        self.slots[newest]?;
+        let (_, after) = self.slots[newest]?;
         let id = |at: usize| self.slots.get(at % REMEMBERED).copied().flatten().map(|(_, id)| id);
         let sorted = (next..next + REMEMBERED - 1).all(|at| id(at) <= id(at + 1));
-        sorted.then_some(next)
+        sorted.then_some(Next { slot: next, after })
     }
 }
 
@@ -266,7 +275,8 @@ mod tests {
             slots.put(part);
             slots.put(part);
             let next = slots.next().unwrap();
-            assert_eq!(next, (part.last().unwrap().1.to_bits() as usize) % REMEMBERED);
+            assert_eq!(next.after, part.last().unwrap().1);
+            assert_eq!(next.slot, (part.last().unwrap().1.to_bits() as usize) % REMEMBERED);
         }
         let last = &all[all.len() - REMEMBERED..];
         assert_eq!(slots.entries(), last);

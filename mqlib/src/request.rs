@@ -194,6 +194,13 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Does it register, or edit a list?
+    pub fn changes_directory(&self) -> bool {
+        matches!(self, Self::Register { .. } | Self::AddNode { .. } | Self::ListEdit { .. })
+    }
+}
+
 /// A message whose op is known; whether it is legal now is for the broker to say, before it looks
 /// at what is wrong with the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]

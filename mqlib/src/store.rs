@@ -18,6 +18,7 @@ mod listing;
 mod op;
 mod recent;
 mod salvage;
+mod space;
 mod usage;
 
 pub use config::StoreConfig;
@@ -35,6 +36,7 @@ use crate::spool::{self, Content, Job, Remember, Wanted};
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
 use recent::Recent;
+use space::Space;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -105,6 +107,7 @@ pub struct Store {
     copies: Vec<Copying>,
     /// What nodes have posted.
     recent: Recent,
+    space: Space,
     filing_jobs: usize,
     /// Files to be written again, once the disk has room.
     refile: Vec<MessageId>,
@@ -172,6 +175,7 @@ impl Store {
             listings: HashMap::new(),
             copies: Vec::new(),
             recent: Recent::default(),
+            space: Space::default(),
             filing_jobs: 0,
             refile: Vec::new(),
             retry: Vec::new(),
@@ -263,9 +267,9 @@ impl Store {
     fn remember(&mut self) {
         let Some((epoch, posts)) = self.recent.leave() else { return };
         let names = &self.names;
-        let nodes = posts.into_iter().filter_map(|(node, slot, entries)| {
+        let nodes = posts.into_iter().filter_map(|(node, next, entries)| {
             let path = spool::posted_path(names.get(node.user)?, node).into();
-            Some(Remember { node, path, slot, entries })
+            Some(Remember { node, path, next, entries })
         });
         self.jobs.push_back(Job::Remember { epoch, nodes: nodes.collect() });
     }
@@ -396,6 +400,7 @@ impl Store {
             }
             self.jobs.extend(std::mem::take(&mut self.retry));
         }
+        self.look_for_space(now, false);
         self.file(now);
     }
 
@@ -405,7 +410,7 @@ impl Store {
         let files = (self.filing_jobs < FILING_JOBS && self.retry_at.is_none())
             .then(|| self.index.next_due())
             .flatten();
-        [acks, files, self.retry_at].into_iter().flatten().min()
+        [acks, files, self.retry_at, self.space.next_look()].into_iter().flatten().min()
     }
 
     /// The next job for a worker.

@@ -103,6 +103,7 @@ struct FileJournal {
 struct FileSpool {
     linger_ms: Option<u64>,
     backlog: Option<usize>,
+    min_free_mib: Option<u64>,
 }
 
 const MIB: usize = 1 << 20;
@@ -124,10 +125,15 @@ impl Config {
         let path = store.join(FILE);
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(|error| ConfigError::Io(path.clone(), error))?,
+            text => text.map_err(|error| ConfigError::Io(path, error))?,
         };
+        Self::parse(store, &text)
+    }
+
+    fn parse(store: &Path, text: &str) -> Result<Self, ConfigError> {
+        let path = store.join(FILE);
         let file: File =
-            toml::from_str(&text).map_err(|error| ConfigError::Toml(path.clone(), error))?;
+            toml::from_str(text).map_err(|error| ConfigError::Toml(path.clone(), error))?;
         let mut config = Self::new(store.to_owned());
         config.apply(file).map_err(|why| ConfigError::Bounds(path, why))?;
         Ok(config)
@@ -167,6 +173,9 @@ impl Config {
         if let Some(backlog) = bounded("spool.backlog", file.spool.backlog, 100, 1_000_000)? {
             self.storage.backlog = backlog;
         }
+        if let Some(mib) = bounded("spool.min_free_mib", file.spool.min_free_mib, 1, 1 << 20)? {
+            self.storage.min_free = mib << 20;
+        }
         Ok(())
     }
 }
@@ -184,6 +193,9 @@ fn bounded<T: PartialOrd + std::fmt::Display>(
         value => Ok(value),
     }
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

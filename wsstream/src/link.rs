@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 use tokio_util::codec::Decoder;
 
 use crate::outbox::Outbox;
@@ -250,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
                 self.out.put_shared(body);
                 Ok(())
             }
-            Codec::WebSocket(ws) => ws.encode(head, body, &mut self.out),
+            Codec::WebSocket(ws) => ws.encode(Data::Binary, head, body, &mut self.out),
         }
     }
 
@@ -262,6 +263,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
                 ws.ping(&mut self.out).map(|()| true)
             }
             _ => Ok(false),
+        }
+    }
+
+    /// As [`start_send`](Self::start_send), but a text that came as one goes as one. Nothing in
+    /// websocket.MQ cares which of the two a message is; the Autobahn tests of RFC 6455 do.
+    #[doc(hidden)]
+    pub fn start_echo(&mut self, message: Bytes) -> Result<(), Error> {
+        match &mut self.codec {
+            Codec::WebSocket(ws) if ws.was_text => {
+                ws.encode(Data::Text, message, Bytes::new(), &mut self.out)
+            }
+            _ => self.start_send(message),
         }
     }
 
@@ -290,3 +303,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 }
+
+#[cfg(test)]
+mod fuzz;

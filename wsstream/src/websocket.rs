@@ -14,7 +14,7 @@ use std::io::{self, Cursor, Read, Write};
 use bytes::{Bytes, BytesMut};
 use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader, Utf8Bytes};
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message, Role, WebSocketConfig, WebSocketContext,
 };
@@ -44,6 +44,10 @@ pub(crate) struct WebSocket {
     fragments: Option<usize>,
     saw_large: bool,
     pong_due: bool,
+    /// The last message came as text.
+    pub(crate) was_text: bool,
+    /// The last one did, and was none.
+    not_utf8: bool,
     /// What the close frame will say.
     code: CloseCode,
 }
@@ -58,6 +62,8 @@ impl WebSocket {
             fragments: None,
             saw_large: false,
             pong_due: false,
+            was_text: false,
+            not_utf8: false,
             code: CloseCode::Normal,
         }
     }
@@ -72,6 +78,7 @@ impl WebSocket {
         if let Err(error) = &decoded {
             self.code = match error {
                 Error::MessageTooLarge { .. } => CloseCode::Size,
+                _ if self.not_utf8 => CloseCode::Invalid,
                 _ => CloseCode::Protocol,
             };
         }
@@ -84,6 +91,7 @@ impl WebSocket {
             let Some((header, total, len)) = self.frame(read)? else { return Ok(None) };
             if let Some(mask) = self.is_plain(&header) {
                 let payload = buffer::take(read, total - len, len, self.read_buffer);
+                self.was_text = false;
                 return Ok(Some(Incoming::Message(unmasked(payload, mask))));
             }
             if matches!(header.opcode, OpCode::Data(_)) {
@@ -93,6 +101,7 @@ impl WebSocket {
             let mut wire = Wire { input: &read[..total], out: &mut *out, room: PONG_ROOM };
             let message = self.context.read(&mut wire);
             buffer::skip(read, total, self.read_buffer);
+            self.was_text = matches!(message, Ok(Message::Text(_)));
             let payload = match message {
                 Ok(Message::Binary(payload)) => payload,
                 Ok(Message::Text(text)) => text.into(),
@@ -107,7 +116,11 @@ impl WebSocket {
                 }
                 Ok(Message::Pong(_) | Message::Frame(_)) => continue,
                 Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // RFC 6455 8.1 and 7.4.1: 1007.
+                    self.not_utf8 = matches!(error, WsError::Utf8(_));
+                    return Err(error.into());
+                }
             };
             self.fragments = None;
             return Ok(Some(Incoming::Message(self.let_go(payload))));
@@ -168,9 +181,10 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Queues a binary message, given in two parts.
+    /// Queues a message, given in two parts.
     pub(crate) fn encode(
         &mut self,
+        kind: Data,
         head: Bytes,
         body: Bytes,
         out: &mut Outbox,
@@ -179,9 +193,10 @@ impl WebSocket {
         if self.role == Role::Client {
             self.saw_large |= len > LARGE;
             let payload = if body.is_empty() { head } else { [head, body].concat().into() };
-            return self.write(Message::Binary(payload), out);
+            let frame = Frame::message(payload, OpCode::Data(kind), true);
+            return self.write(Message::Frame(frame), out);
         }
-        let header = FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+        let header = FrameHeader { opcode: OpCode::Data(kind), ..FrameHeader::default() };
         let mut bytes = Vec::with_capacity(MAX_HEADER);
         header.format(len as u64, &mut bytes)?;
         out.put(&bytes);

@@ -184,16 +184,16 @@ async fn fragments_are_refused_when_their_sum_is_too_large() {
 
 #[tokio::test]
 async fn violations_of_the_protocol_are_told_as_such() {
-    let violations: [&[u8]; 7] = [
-        &[0x82, 0x01, 7],                      // not masked
-        &[0xc2, 0x81, 0, 0, 0, 0, 7],          // a reserved bit
-        &[0x83, 0x81, 0, 0, 0, 0, 7],          // an unknown opcode
-        &[0x80, 0x81, 0, 0, 0, 0, 7],          // continues nothing
-        &[0x09, 0x80, 0, 0, 0, 0],             // a fragmented ping
-        &[0x89, 0xfe, 0x40, 0, 0, 0, 0, 0],    // a long ping, refused before it comes
-        &[0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28], // not UTF-8
+    let violations: [(&[u8], u16); 7] = [
+        (&[0x82, 0x01, 7], 1002),                      // not masked
+        (&[0xc2, 0x81, 0, 0, 0, 0, 7], 1002),          // a reserved bit
+        (&[0x83, 0x81, 0, 0, 0, 0, 7], 1002),          // an unknown opcode
+        (&[0x80, 0x81, 0, 0, 0, 0, 7], 1002),          // continues nothing
+        (&[0x09, 0x80, 0, 0, 0, 0], 1002),             // a fragmented ping
+        (&[0x89, 0xfe, 0x40, 0, 0, 0, 0, 0], 1002),    // a long ping, refused before it comes
+        (&[0x81, 0x82, 0, 0, 0, 0, 0xc3, 0x28], 1007), // not UTF-8
     ];
-    for bytes in violations {
+    for (bytes, code) in violations {
         let (mut link, mut client) = bare(&Limits::default()).await;
         client.write_all(bytes).await.unwrap();
         let error = link.message().await.unwrap().unwrap_err();
@@ -201,7 +201,8 @@ async fn violations_of_the_protocol_are_told_as_such() {
         assert_eq!(error.quit_text(), Some("invalid frame"));
         assert!(link.message().await.is_none());
         let closing = tokio::spawn(link.close(None, WAIT));
-        assert_eq!(read::<4>(&mut client).await, [0x88, 2, 0x03, 0xea]); // 1002
+        let [high, low] = code.to_be_bytes();
+        assert_eq!(read::<4>(&mut client).await, [0x88, 2, high, low]);
         drop(client);
         closing.await.unwrap();
     }

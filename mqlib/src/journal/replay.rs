@@ -171,6 +171,10 @@ fn records(content: &Bytes, place: Place, position: usize) -> impl Iterator<Item
 /// the segment left there has another epoch and another number, by more than one flipped bit.
 fn unfinished(content: &Bytes, place: Place, position: usize, sequence: u64) -> Option<usize> {
     let mut rest = content.get(position..position.checked_add(FIXED)?)?;
+    // The first record's numbers are one bit away from what was never written.
+    if rest.iter().all(|&byte| byte == 0) {
+        return None;
+    }
     let _checksum: [u8; 4] = record::take(&mut rest)?;
     let length = u32::from_le_bytes(record::take(&mut rest)?) as usize;
     let epoch = u64::from_le_bytes(record::take(&mut rest)?) ^ place.epoch;

@@ -56,11 +56,11 @@ fn records(found: Replayed) -> Vec<Record> {
     found.records.into_iter().map(|(_, record)| record).collect()
 }
 
-fn node(user: u32) -> NodeId {
+pub(super) fn node(user: u32) -> NodeId {
     NodeId { user: UserId(user), offset: 1 }
 }
 
-fn post(id: u128, size: usize) -> Record {
+pub(super) fn post(id: u128, size: usize) -> Record {
     let content = Content::Whole(vec![b'x'; size].into());
     let nodes = vec![node(1), node(2)];
     Record::Post(Post {
@@ -187,6 +187,14 @@ fn a_flipped_bit_anywhere_is_told_and_costs_the_record_it_hit() {
             damage => panic!("{at}: {damage:?}"),
         }
     }
+}
+
+#[test]
+fn a_new_journal_that_a_crash_left_without_a_record_is_not_damaged() {
+    let store = Store::new();
+    let (mut journal, ..) = store.open();
+    journal.advance(MessageId::ZERO).unwrap();
+    assert!(store.look().2.is_empty());
 }
 
 #[test]

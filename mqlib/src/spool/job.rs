@@ -2,7 +2,7 @@
 
 use super::recall::{Remember, Remembered};
 use super::{Content, STAGED, Staged};
-use crate::disk::Disk;
+use crate::disk::{Disk, Room};
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
@@ -105,6 +105,8 @@ pub enum Job {
     },
     /// Remove a node's directory if it is empty.
     Tidy(Arc<str>),
+    /// See how much room is left.
+    Room,
     /// Put what nodes have posted into their files, before a use of the journal can be freed.
     Remember {
         /// The use.
@@ -142,6 +144,8 @@ pub enum JobDone {
     Copied(u64, io::Result<()>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
+    /// The room that is left.
+    Room(io::Result<Room>),
     /// What nodes have posted is in their files.
     Remembered(Epoch, io::Result<Remembered>),
     /// What a node has posted lately, the oldest first.
@@ -168,7 +172,7 @@ impl Job {
     /// The lane it belongs to.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Read { .. } | Self::List { .. } | Self::Recall { .. } => Lane::Read,
+            Self::Read { .. } | Self::List { .. } | Self::Recall { .. } | Self::Room => Lane::Read,
             Self::Checkpoint { .. } | Self::Remember { .. } => Lane::Sync,
             _ => Lane::Change,
         }
@@ -229,6 +233,7 @@ impl Job {
                 let _ = disk.remove_dir(&directory);
                 JobDone::Nothing
             }
+            Self::Room => JobDone::Room(disk.room()),
             Self::Remember { epoch, nodes } => match shop.remember(&nodes) {
                 Err(error) if is_full(&error) => {
                     JobDone::Again(Self::Remember { epoch, nodes }, error)

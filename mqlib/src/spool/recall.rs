@@ -2,7 +2,7 @@
 
 use super::job::{Shop, exists, is_full, is_planted, missing};
 use crate::node::NodeId;
-use crate::posted::{self, Entry, Slots};
+use crate::posted::{self, Entry, Next, Slots};
 use std::io;
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ pub struct Remember {
     pub node: NodeId,
     /// Its file.
     pub path: Arc<str>,
-    /// The slot that the first entry goes to, if that is known.
-    pub slot: Option<usize>,
+    /// Where the next entry goes, if that is known.
+    pub next: Option<Next>,
     /// The posts, the oldest first.
     pub entries: Vec<Entry>,
 }
 
-/// For each node the slot that its next entry goes to, if that is known now.
-pub type Remembered = Vec<(NodeId, Option<usize>)>;
+/// For each node where its next entry goes, if that is known now.
+pub type Remembered = Vec<(NodeId, Option<Next>)>;
 
 impl Shop<'_> {
     /// Puts posts into the files of their nodes. Not synced.
@@ -28,13 +28,20 @@ impl Shop<'_> {
         nodes.iter().map(|node| Ok((node.node, self.remember_node(node)?))).collect()
     }
 
-    fn remember_node(&mut self, node: &Remember) -> io::Result<Option<usize>> {
-        let Remember { path, slot, entries, .. } = node;
-        if let Some(slot) = *slot
+    fn remember_node(&mut self, node: &Remember) -> io::Result<Option<Next>> {
+        let Remember { path, next, entries, .. } = node;
+        if let (Some(Next { slot, after }), [(_, first), ..]) = (*next, &entries[..])
+            && *first > after
             && entries.len() <= posted::REMEMBERED
         {
             match self.write_at(path, slot, entries) {
-                Ok(()) => return Ok(Some((slot + entries.len()) % posted::REMEMBERED)),
+                Ok(()) => {
+                    let slot = (slot + entries.len()) % posted::REMEMBERED;
+                    return Ok(Some(Next {
+                        slot,
+                        after: entries.last().map_or(after, |(_, last)| *last),
+                    }));
+                }
                 Err(error) if is_full(&error) => return Err(error),
                 // It is no longer what it was.
                 Err(_) => {}

@@ -44,6 +44,7 @@ impl Store {
     /// Final: the caller ends the server, and nothing more is asked of this store.
     pub fn commit(&mut self, now: Duration) -> Result<bool, Fatal> {
         let mut batch = Batch::default();
+        self.look_for_space(now, !self.ordered.is_empty());
         let posts = self.ordered.iter().any(|op| matches!(op, SpoolOp::Commit(_)));
         let acks_due = self.acks_since.is_some_and(|since| now >= since + ACK_HOLD);
         if posts || acks_due || self.acked >= ACKS_HELD {
@@ -100,7 +101,7 @@ impl Store {
                 }
             }
         }
-        if !self.refile.is_empty() {
+        if self.space.is_short() || !self.refile.is_empty() {
             for post in posts {
                 batch.done.push(SpoolDone::Refused(post.id, Refusal::DiskFull));
                 self.unstage(post.content);

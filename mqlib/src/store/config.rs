@@ -16,6 +16,9 @@ pub struct StoreConfig {
     pub linger: Duration,
     /// How many messages may wait to be filed; beyond, posters wait.
     pub backlog: usize,
+    /// Bytes that stay free on the disk for what must go on when it is full: with less, posts and
+    /// registrations are refused. A full disk ends nothing that has begun.
+    pub min_free: u64,
     /// How many messages a listing gives at most.
     pub listing: usize,
 }
@@ -28,6 +31,7 @@ impl Default for StoreConfig {
             batch_max: 4 << 20,
             linger: Duration::from_millis(100),
             backlog: 10_000,
+            min_free: 4 << 20,
             listing: 65_536,
         }
     }

@@ -101,6 +101,7 @@ impl Store {
                     self.done.push_back(SpoolDone::Trouble(text));
                 }
                 self.refile.push(id);
+                self.look_for_space(now, true);
                 Ok(())
             }
             Err(error) => Err(Fatal::Spool(error)),
@@ -196,6 +197,7 @@ impl Store {
                 self.blocked = false;
                 self.free();
             }
+            JobDone::Room(room) => self.found_space(now, room),
             JobDone::Remembered(epoch, result) => {
                 self.recent.left(epoch, result.map_err(Fatal::Spool)?);
                 self.usage.touch(epoch);

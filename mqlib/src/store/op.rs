@@ -55,6 +55,9 @@ pub enum SpoolDone {
     Copied(u64),
     /// The copies of a large body: number, length, checksum.
     Staged(u64, Result<Vec<StagedBody>, Refusal>),
+    /// The disk has become full, or has room again. While it is full, changes of the directory are
+    /// not to be submitted.
+    Full(bool),
     /// What a node has posted lately, the oldest first.
     Recalled(u64, NodeId, Vec<Entry>),
     /// The operator should know. Nothing to be done by the broker.

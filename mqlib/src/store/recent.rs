@@ -5,7 +5,7 @@
 
 use crate::journal::Epoch;
 use crate::node::NodeId;
-use crate::posted::Entry;
+use crate::posted::{Entry, Next};
 use crate::spool::Remembered;
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,12 +21,15 @@ struct Use {
     leaving: bool,
 }
 
+/// A node, where its next post goes in its file if that is known, and its posts.
+pub(super) type Leaving = (NodeId, Option<Next>, Vec<Entry>);
+
 /// What nodes have posted lately.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     uses: BTreeMap<Epoch, Use>,
     /// Where in its file a node's next post goes.
-    places: HashMap<NodeId, usize>,
+    places: HashMap<NodeId, Next>,
 }
 
 impl Recent {
@@ -42,9 +45,8 @@ impl Recent {
         self.uses.range_mut(..=epoch).for_each(|(_, used)| used.full = true);
     }
 
-    /// The oldest use, if its posts are to be put into files now; each node with its posts and with
-    /// the place of the first, if that is known.
-    pub(super) fn leave(&mut self) -> Option<(Epoch, Vec<(NodeId, Option<usize>, Vec<Entry>)>)> {
+    /// The oldest use, if its posts are to be put into files now.
+    pub(super) fn leave(&mut self) -> Option<(Epoch, Vec<Leaving>)> {
         let (epoch, used) = self.uses.first_key_value()?;
         if !used.full || used.leaving {
             return None;
@@ -104,10 +106,11 @@ mod tests {
         assert_eq!(recent.leave(), Some((1, vec![(node, None, vec![entry(1), entry(2)])])));
         assert!(recent.leave().is_none());
         assert_eq!(recent.of(node), [1, 2, 3].map(entry));
-        recent.left(1, vec![(node, Some(2))]);
-        assert_eq!(recent.leave(), Some((2, vec![(node, Some(2), vec![entry(3)])])));
+        let next = Some(Next { slot: 2, after: MessageId::from_bits(2) });
+        recent.left(1, vec![(node, next)]);
+        assert_eq!(recent.leave(), Some((2, vec![(node, next, vec![entry(3)])])));
         assert!(!recent.is_settled());
-        recent.left(2, vec![(node, Some(3))]);
+        recent.left(2, vec![(node, None)]);
         assert!(recent.is_settled() && recent.of(node).is_empty());
     }
 }

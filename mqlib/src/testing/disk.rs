@@ -16,7 +16,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::disk::{BLOCK, Disk, Kind, Segment, Stat};
+use crate::disk::{BLOCK, Disk, Kind, Room, Segment, Stat};
 use bytes::Bytes;
 use inode::{Content, Directory, Id, Inode};
 use rand::seq::SliceRandom;
@@ -34,7 +34,7 @@ pub enum Op {
     CreateDir,
     /// [`Disk::remove_dir`].
     RemoveDir,
-    /// [`Disk::list`].
+    /// [`Disk::list`], and what else only looks.
     List,
     /// [`Disk::create`].
     Create,
@@ -314,6 +314,13 @@ impl Disk for SimDisk {
             let (parent, name) = state.parent(path)?;
             state.content(state.find(path)?)?;
             state.name(turn, parent, name, None)
+        })
+    }
+
+    fn room(&self) -> io::Result<Room> {
+        self.run(Op::List, |state, _| {
+            let left = if state.full { 0 } else { u64::MAX };
+            Ok(Room { bytes: left, files: left })
         })
     }
 

@@ -112,6 +112,7 @@ impl World {
             batch_max: 8 << 10,
             linger: Duration::from_millis(self.rng.random_range(0..3) * 100),
             backlog: 40,
+            min_free: 1,
             listing: 5,
         };
         loop {

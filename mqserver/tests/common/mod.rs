@@ -1,6 +1,8 @@
 //! A server in a process of its own, on a store that goes away with the test, and a small client.
 #![allow(dead_code, reason = "each test binary needs only a part")]
 
+pub(crate) mod node;
+
 use bytes::Bytes;
 use mqlib::reply::Reply;
 use rustix::process::{Pid, Signal, kill_process};

@@ -48,6 +48,7 @@ impl World {
                 let server = self.server.as_mut();
                 if let Some((from, to, waiting)) =
                     server.and_then(|server| server.copying.remove(&link))
+                    && reply.offset.is_some()
                 {
                     self.history.copied(from.into(), to.into(), &waiting);
                 }
