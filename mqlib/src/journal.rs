@@ -381,7 +381,13 @@ fn read_head(disk: &dyn Disk, path: &str) -> Result<Read, OpenError> {
 fn whole(heads: &Heads) -> Result<(), OpenError> {
     let Heads { found, short } = heads;
     let used = found.iter().flatten().max_by_key(|head| head.epoch).copied();
-    let Some(used) = used else { return Ok(()) };
+    let Some(used) = used else {
+        // They are made one after the other, so that a crash meanwhile leaves the last one short.
+        return match short.iter().find(|number| **number + 1 < found.len()) {
+            Some(number) => Err(OpenError::Cut(path(*number))),
+            None => Ok(()),
+        };
+    };
     let expected = used.count as usize;
     let short = short.iter().copied().chain(found.len()..expected);
     if let Some(number) = short.into_iter().find(|number| *number < expected) {

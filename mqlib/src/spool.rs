@@ -109,6 +109,13 @@ fn staged_head(staged: &Staged) -> Vec<u8> {
     head
 }
 
+/// The message whose body is staged in a file with this content, if all of it is there and right.
+pub(crate) fn staged_message(mut content: Vec<u8>, staged: &Staged) -> Result<Bytes, Damaged> {
+    let head = staged_head(staged);
+    content.get_mut(..head.len()).ok_or(Damaged("cut short"))?.copy_from_slice(&head);
+    parse(content)
+}
+
 /// A file's content is not what its first line says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("damaged: {0}")]

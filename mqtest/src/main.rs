@@ -4,6 +4,7 @@
 //! could not be made.
 
 mod bench;
+mod bitrot;
 mod load;
 mod simulate;
 mod spawn;
@@ -29,6 +30,7 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest bitrot --every 500                 a bit flipped in every 500th byte of a store
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -48,6 +50,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
+    Bitrot(bitrot::BitrotArgs),
 }
 
 #[tokio::main]
@@ -58,6 +61,7 @@ async fn main() -> ExitCode {
         Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Bitrot(args)) => bitrot::run(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -3,17 +3,17 @@
 use super::{Check, CheckError, Weight};
 use crate::disk::Kind;
 use crate::journal::{self, Survey};
-use crate::spool;
+use crate::spool::{self, Staged};
 use crate::store::{OpenError, Store};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 const ROOT: &str = "journal";
 
 impl Check<'_> {
-    /// Looks at the journal; the large bodies that it names.
-    pub(super) fn journal(&mut self) -> Result<BTreeSet<u64>, CheckError> {
+    /// Looks at the journal; the large messages that it holds the heads of.
+    pub(super) fn journal(&mut self) -> Result<BTreeMap<u64, Staged>, CheckError> {
         if !self.stands(ROOT, Kind::Directory)? {
-            return Ok(BTreeSet::new());
+            return Ok(BTreeMap::new());
         }
         let mut regular = true;
         self.for_each(ROOT, |check, name| {
@@ -26,7 +26,7 @@ impl Check<'_> {
             Ok(())
         })?;
         if !regular {
-            return Ok(BTreeSet::new());
+            return Ok(BTreeMap::new());
         }
         let survey =
             journal::survey(self.disk).map_err(|error| CheckError::Store(error.to_string()))?;
@@ -43,7 +43,7 @@ impl Check<'_> {
             return Ok(survey.staged);
         }
         self.take_up(&survey)?;
-        Ok(BTreeSet::new())
+        Ok(BTreeMap::new())
     }
 
     /// Files what the journal holds, and makes its ring whole.

@@ -3,13 +3,14 @@
 
 use super::{Check, CheckError, directory};
 use crate::disk::Kind;
-use crate::spool;
-use std::collections::BTreeSet;
+use crate::spool::{self, Staged};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 impl Check<'_> {
-    /// Looks at all of the spool; `staged` are the large bodies that the journal names.
-    pub(super) fn messages(&mut self, staged: &BTreeSet<u64>) -> Result<(), CheckError> {
+    /// Looks at all of the spool; `staged` are the large messages that the journal
+    /// holds the heads of.
+    pub(super) fn messages(&mut self, staged: &BTreeMap<u64, Staged>) -> Result<(), CheckError> {
         if !self.stands(spool::ROOT, Kind::Directory)? {
             return Ok(());
         }
@@ -58,7 +59,7 @@ impl Check<'_> {
         }
     }
 
-    fn staged(&mut self, named: &BTreeSet<u64>) -> Result<(), CheckError> {
+    fn staged(&mut self, named: &BTreeMap<u64, Staged>) -> Result<(), CheckError> {
         if !self.stands(spool::STAGED, Kind::Directory)? {
             return Ok(());
         }
@@ -67,13 +68,21 @@ impl Check<'_> {
             if !check.stands(&path, Kind::File)? {
                 return Ok(());
             }
-            match name.parse::<u64>() {
-                Ok(number) if named.contains(&number) => {}
+            match name.parse::<u64>().map(|number| named.get(&number)) {
+                Ok(Some(staged)) => check.body(&path, staged)?,
                 // Of one that was filed a little while ago, or never acked.
-                Ok(_) => check.note(&path, "nobody needs this body; the next start removes it"),
+                Ok(None) => check.note(&path, "nobody needs this body; the next start removes it"),
                 Err(_) => check.wrong(&path, "it is no large body; nobody touches it"),
             }
             Ok(())
         })
+    }
+
+    fn body(&mut self, path: &str, staged: &Staged) -> Result<(), CheckError> {
+        let content = self.disk.read(path).map_err(|error| CheckError::Io(path.into(), error))?;
+        match spool::staged_message(content, staged) {
+            Ok(_) => Ok(()),
+            Err(error) => self.damaged(path, &error.to_string()),
+        }
     }
 }

@@ -4,9 +4,9 @@ use super::head::{Head, Read};
 use super::record::Record;
 use super::{Heads, OpenError, count, path, read_head, replay, whole};
 use crate::disk::{BLOCK, Disk};
-use crate::spool::Content;
+use crate::spool::{Content, Staged};
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// What the journal looks like.
 #[derive(Debug, Default)]
@@ -15,8 +15,8 @@ pub struct Survey {
     pub segments: usize,
     /// How many records are still needed and can be read.
     pub records: u64,
-    /// The large bodies that they name.
-    pub staged: BTreeSet<u64>,
+    /// The large messages among them, by the numbers of their bodies' files.
+    pub staged: BTreeMap<u64, Staged>,
     /// What is wrong, each with the path it is about.
     pub wrong: Vec<(String, String)>,
     /// Segments that have no head to be believed: not even a repair can read them.
@@ -105,7 +105,7 @@ impl Survey {
             self.records += found.records.len() as u64;
             self.staged.extend(found.records.iter().filter_map(|record| match record {
                 Record::Post(post) => match &post.content {
-                    Content::Staged(staged) => Some(staged.number),
+                    Content::Staged(staged) => Some((staged.number, staged.clone())),
                     Content::Whole(_) => None,
                 },
                 _ => None,

@@ -486,10 +486,7 @@ impl Shop<'_> {
         match self.disk.read(&super::staged_path(staged.number)) {
             Err(error) if missing(&error) => Ok(None),
             content => {
-                let (mut content, head) = (content?, super::staged_head(staged));
-                let place = content.get_mut(..head.len());
-                place.ok_or_else(|| damaged("cut short"))?.copy_from_slice(&head);
-                super::parse(content).map(Some).map_err(damaged)
+                super::staged_message(content?, staged).map(Some).map_err(damaged)
             }
         }
     }
