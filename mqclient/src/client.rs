@@ -1,9 +1,9 @@
 //! A node that is logged in.
 
-use crate::address::Address;
+use crate::address::{Address, Server};
 use crate::config::Config;
 use crate::delivery::Delivery;
-use crate::enrol::{self, Registered};
+use crate::enrol::{self, Registered, Registration};
 use crate::error::Error;
 use crate::login::Login;
 use crate::members::Members;
@@ -11,6 +11,7 @@ use crate::message::{Message, Receipt, To};
 use crate::outbox::{Outbox, Posting};
 use crate::session::Stats;
 use crate::task::{Control, Task};
+use mqlib::request::NodeName;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A node that is logged in, and stays so: a lost link is made again.
@@ -32,11 +33,12 @@ impl Client {
     /// Connects and logs in. This first time nothing is tried twice.
     ///
     /// # Errors
-    /// [`Error::Address`], [`Error::Connect`], [`Error::Protocol`]: no such server;
+    /// [`Error::Address`], [`Error::Connect`], [`Error::Untrusted`], [`Error::Tls`],
+    /// [`Error::Protocol`]: no such server;
     /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::NodeActive`], [`Error::Refused`]: it
     /// does not let us in.
     pub async fn connect(config: Config) -> Result<Self, Error> {
-        let address = Address::parse(&config.url)?;
+        let address = Address::of(&config.server)?;
         let (task, handles) = Task::new(address, config);
         tokio::spawn(task.run());
         let client = Self {
@@ -57,12 +59,27 @@ impl Client {
     /// # Errors
     /// [`Error::UserExists`], [`Error::Rejected`], or what [`connect`](Self::connect) says.
     pub async fn register(
-        url: &str,
+        server: impl Into<Server>,
         user: &str,
         node: &str,
         aliases: &[&str],
     ) -> Result<Registered, Error> {
-        enrol::register(url, user, node, aliases).await
+        let node = Some(NodeName::new(node.to_owned()));
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        let wanted = Registration { node, aliases, ..Registration::new(user) };
+        enrol::register(&server.into(), &wanted).await
+    }
+
+    /// Creates a user as [`register`](Self::register) does, perhaps by an invitation, perhaps with a
+    /// node whose name the server issues.
+    ///
+    /// # Errors
+    /// As there. A server of version 1 rejects a register without a node's name.
+    pub async fn enrol(
+        server: impl Into<Server>,
+        wanted: &Registration,
+    ) -> Result<Registered, Error> {
+        enrol::register(&server.into(), wanted).await
     }
 
     /// Adds a node named `new` to `user`, who has `prev` already, over a connection of its own.
@@ -72,8 +89,27 @@ impl Client {
     /// # Errors
     /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::Rejected`], or what
     /// [`connect`](Self::connect) says.
-    pub async fn add_node(url: &str, user: &str, new: &str, prev: &str) -> Result<u8, Error> {
-        enrol::add_node(url, user, new, prev).await
+    pub async fn add_node(
+        server: impl Into<Server>,
+        user: &str,
+        new: &str,
+        prev: &str,
+    ) -> Result<u8, Error> {
+        enrol::add_node(&server.into(), user, new, prev).await
+    }
+
+    /// Adds a node as [`add_node`](Self::add_node) does, but the server issues its name. Returns the
+    /// offset and the name, which is told this once: if the answer is lost, the node is there, but
+    /// nobody can log in as it.
+    ///
+    /// # Errors
+    /// As there. A server of version 1 rejects it.
+    pub async fn issue_node(
+        server: impl Into<Server>,
+        user: &str,
+        prev: &NodeName,
+    ) -> Result<(u8, NodeName), Error> {
+        enrol::issue_node(&server.into(), user, prev).await
     }
 
     /// The next message for this node, in the order in which the server took them. At most a

@@ -1,5 +1,6 @@
 //! Where to connect, as whom, and the client's limits.
 
+use crate::address::Server;
 use crate::login::Version;
 use mqlib::request::{DEFAULT_WINDOW, NodeName};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// `ws://host:port` for WebSocket, `mq://host:port` for the raw framing of the original.
-    pub url: String,
+    /// The server to connect to.
+    pub server: Server,
     /// The user to log in as.
     pub user: String,
     /// The node's name. It is the node's password too; it shows in no debug output and no log.
@@ -19,6 +20,12 @@ pub struct Config {
     /// How many messages the server may deliver before one is acked, 1–1000. It takes more for
     /// 1000, and may stop earlier when they are large. Version 1 has one.
     pub window: usize,
+    /// Take the node over from a connection that holds it, which ends with [`Error::TakenOver`]: after
+    /// a lost link the server may not know yet that the old one is gone, and without this the client
+    /// tries again until it does. Not for a node that two programs share. Version 1 cannot.
+    ///
+    /// [`Error::TakenOver`]: crate::Error::TakenOver
+    pub takeover: bool,
     /// How many posts may wait for their ack. At the limit a further post waits.
     pub max_unacked: usize,
     /// How many bytes of posts may wait for their ack. At the limit a further post waits.
@@ -39,14 +46,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration for `user`'s `node` on the server at `url`.
-    pub fn new(url: impl Into<String>, user: impl Into<String>, node: impl Into<String>) -> Self {
+    /// A configuration for `user`'s `node` on a server, of which the URL will do.
+    pub fn new(
+        server: impl Into<Server>,
+        user: impl Into<String>,
+        node: impl Into<String>,
+    ) -> Self {
         Self {
-            url: url.into(),
+            server: server.into(),
             user: user.into(),
             node: NodeName::new(node.into()),
             version: Version::V2,
             window: DEFAULT_WINDOW,
+            takeover: false,
             max_unacked: 1024,
             max_unacked_bytes: 64 << 20,
             max_message: 16 << 20,

@@ -1,5 +1,6 @@
 //! What can go wrong, and who acts on it.
 
+use crate::tls::distrust;
 use std::io;
 
 /// Why a request failed, or why the client ended.
@@ -7,7 +8,7 @@ use std::io;
 #[non_exhaustive]
 pub enum Error {
     /// The caller corrects the server's address.
-    #[error("not a server's address: {0} (expected ws://host:port or mq://host:port)")]
+    #[error("not a server's address: {0} (expected ws://, wss://, mq:// or mqs://host:port)")]
     Address(String),
     /// The server cannot be reached: whoever runs it starts it, or the caller tries again later.
     #[error("cannot connect to {address}: {reason}")]
@@ -17,6 +18,18 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// One side does not trust the other: the caller names other roots, shows another certificate, or
+    /// corrects the host's name; or whoever runs the server mends its certificate.
+    #[error("no trust between this client and {address}: {reason}")]
+    Untrusted {
+        /// Where.
+        address: String,
+        /// Who does not trust whom, and why.
+        reason: String,
+    },
+    /// These are no certificates, or no private key; the caller corrects them.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The link broke before the answer came; the caller tries again.
     #[error("the link to the server broke: {0}")]
     Lost(String),
@@ -29,6 +42,9 @@ pub enum Error {
     /// Another connection holds the node: the caller ends that one, or waits.
     #[error("the node is already active on another connection")]
     NodeActive,
+    /// Another connection has taken the node over; the caller leaves it to that one.
+    #[error("another connection has taken the node over")]
+    TakenOver,
     /// The user is registered already; the caller logs in, or takes another name.
     #[error("the user exists")]
     UserExists,
@@ -59,6 +75,10 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn connect(address: &str, error: &io::Error) -> Self {
-        Self::Connect { address: address.to_owned(), reason: error.to_string() }
+        let address = address.to_owned();
+        match distrust(error) {
+            Some(reason) => Self::Untrusted { address, reason },
+            None => Self::Connect { address, reason: error.to_string() },
+        }
     }
 }

@@ -31,6 +31,10 @@
 //! - A server that speaks only version 1 of the protocol is spoken to in that: it delivers one
 //!   message at a time, and one that is not acked holds back the next.
 //!
+//! # TLS
+//! `wss://` and `mqs://` trust whom the system trusts; for others, and to show a certificate of the
+//! client's own, give a [`Server`] with a [`Tls`] in place of the URL.
+//!
 //! # How it is built
 //! `session` is the protocol, without I/O and clock: what is unacked, what to send, when to try
 //! again. `task` is the shell around it: one task that owns the link. [`Client`] and [`Outbox`] are
@@ -49,11 +53,13 @@ mod outbox;
 mod request;
 mod session;
 mod task;
+mod tls;
 
+pub use address::Server;
 pub use client::Client;
 pub use config::Config;
 pub use delivery::{Delivery, Kind};
-pub use enrol::Registered;
+pub use enrol::{Registered, Registration};
 pub use error::Error;
 pub use login::{Login, Version};
 pub use members::Members;
@@ -61,3 +67,4 @@ pub use message::{Message, Receipt, To};
 pub use mqlib::request::NodeName;
 pub use outbox::{Outbox, Posting};
 pub use session::Stats;
+pub use tls::Tls;

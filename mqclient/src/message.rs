@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// The contents of a post, ping or invitation: an optional JSON value, and any bytes.
 #[derive(Debug, Clone, Default)]
@@ -109,9 +110,12 @@ impl Serialize for To {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Recipients that the message did not reach, a line each, such as `userId unknown` or
-    /// `list friends not found`. The others have it.
+    /// Recipients that the message did not reach, a line each, such as `userId unknown`,
+    /// `list friends not found` or `bob: queue full, limit 1000 messages`. The others have it.
     pub warnings: Vec<String>,
+    /// The same recipients by name, each with the reason; of more than 1000 the first. Empty in
+    /// version 1.
+    pub failed: BTreeMap<String, String>,
     /// The message's id, as its recipients see it in [`Delivery::id`](crate::Delivery::id). None in
     /// version 1, and if nobody gets it. A message to one node of each of several users becomes
     /// several; this is the last one's.

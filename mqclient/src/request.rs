@@ -77,12 +77,20 @@ impl Request {
                 encode(&header, message.etc.as_deref(), &message.data)
             }
             // A node's name is only asked for before login, of a user to be created.
-            Self::Aliases(aliases) => register(user, &NodeName::new(String::new()), aliases),
+            Self::Aliases(aliases) => {
+                register(user, Some(&NodeName::new(String::new())), aliases, None)
+            }
         }
     }
 }
 
-pub(crate) fn register(user: &str, node: &NodeName, aliases: &str) -> Option<Bytes> {
+/// Without a node's name the server is asked for one.
+pub(crate) fn register(
+    user: &str,
+    node: Option<&NodeName>,
+    aliases: &str,
+    invite: Option<&NodeName>,
+) -> Option<Bytes> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Header<'a> {
@@ -90,12 +98,22 @@ pub(crate) fn register(user: &str, node: &NodeName, aliases: &str) -> Option<Byt
         user_id: &'a str,
         new_node: &'a str,
         aliases: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        v: Option<u8>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invite: Option<&'a str>,
     }
-    let new_node = node.reveal();
-    encode(&Header { op: "register", user_id: user, new_node, aliases }, None, &[])
+    let (new_node, v) = named_or_asked_for(node);
+    let invite = invite.map(NodeName::reveal);
+    encode(&Header { op: "register", user_id: user, new_node, aliases, v, invite }, None, &[])
 }
 
-pub(crate) fn add_node(user: &str, new: &NodeName, prev: &NodeName) -> Option<Bytes> {
+fn named_or_asked_for(node: Option<&NodeName>) -> (&str, Option<u8>) {
+    node.map_or(("", Some(2)), |node| (node.reveal(), None))
+}
+
+/// Without the new node's name the server is asked for one.
+pub(crate) fn add_node(user: &str, new: Option<&NodeName>, prev: &NodeName) -> Option<Bytes> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Header<'a> {
@@ -103,13 +121,21 @@ pub(crate) fn add_node(user: &str, new: &NodeName, prev: &NodeName) -> Option<By
         user_id: &'a str,
         new_node: &'a str,
         prev_node: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        v: Option<u8>,
     }
-    let (new_node, prev_node) = (new.reveal(), prev.reveal());
-    encode(&Header { op: "addNode", user_id: user, new_node, prev_node }, None, &[])
+    let ((new_node, v), prev_node) = (named_or_asked_for(new), prev.reveal());
+    encode(&Header { op: "addNode", user_id: user, new_node, prev_node, v }, None, &[])
 }
 
-/// In version 2 with the deliveries that may be in flight.
-pub(crate) fn login(user: &str, node: &NodeName, window: Option<usize>) -> Option<Bytes> {
+/// In version 2 with the deliveries that may be in flight, and whether a link that holds the node is
+/// to make way.
+pub(crate) fn login(
+    user: &str,
+    node: &NodeName,
+    window: Option<usize>,
+    takeover: bool,
+) -> Option<Bytes> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Header<'a> {
@@ -120,9 +146,12 @@ pub(crate) fn login(user: &str, node: &NodeName, window: Option<usize>) -> Optio
         v: Option<u8>,
         #[serde(skip_serializing_if = "Option::is_none")]
         window: Option<usize>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        takeover: bool,
     }
-    let v = window.map(|_| 2);
-    encode(&Header { op: "login", user_id: user, node_id: node.reveal(), v, window }, None, &[])
+    let (node_id, v) = (node.reveal(), window.map(|_| 2));
+    let takeover = takeover && v.is_some();
+    encode(&Header { op: "login", user_id: user, node_id, v, window, takeover }, None, &[])
 }
 
 /// Tells the server that delivered messages may go; version 1 takes only one at a time. `None` if
@@ -164,18 +193,30 @@ mod tests {
             message: Message::default(),
         };
         for (written, expected) in [
-            (login("u", &node("n"), None), r#"28  {"op":"login","userId":"u","nodeId":"n"}"#),
+            (login("u", &node("n"), None, true), r#"28  {"op":"login","userId":"u","nodeId":"n"}"#),
             (
-                login("u", &node("n"), Some(7)),
+                login("u", &node("n"), Some(7), false),
                 r#"39  {"op":"login","userId":"u","nodeId":"n","v":2,"window":7}"#,
             ),
             (
-                register("u", &node("n"), "a b"),
+                register("u", Some(&node("n")), "a b", None),
                 r#"3c  {"op":"register","userId":"u","newNode":"n","aliases":"a b"}"#,
             ),
             (
-                add_node("u", &node("n"), &node("p")),
+                add_node("u", Some(&node("n")), &node("p")),
                 r#"3a  {"op":"addNode","userId":"u","newNode":"n","prevNode":"p"}"#,
+            ),
+            (
+                login("u", &node("n"), Some(7), true),
+                r#"49  {"op":"login","userId":"u","nodeId":"n","v":2,"window":7,"takeover":true}"#,
+            ),
+            (
+                register("u", None, "", Some(&node("t"))),
+                r#"4b  {"op":"register","userId":"u","newNode":"","aliases":"","v":2,"invite":"t"}"#,
+            ),
+            (
+                add_node("u", None, &node("p")),
+                r#"3f  {"op":"addNode","userId":"u","newNode":"","prevNode":"p","v":2}"#,
             ),
             (
                 ack(&["7".into(), "8".into()], Version::V1),

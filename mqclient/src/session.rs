@@ -95,15 +95,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session that begins to connect.
-    pub(crate) fn new(config: Config, now: Instant) -> Self {
+    /// A session that begins to connect. `first` is any number, for the ids of posts: the server takes
+    /// one that it has had from this node before, from another session too, for a repeat.
+    pub(crate) fn new(config: Config, now: Instant, first: u32) -> Self {
         Self {
             phase: Phase::Connecting { until: now + config.login_timeout },
             attempts: 0,
             was_online: false,
             login: None,
             peer: Login::asked(&config),
-            unacked: Unacked::default(),
+            unacked: Unacked::beginning(first),
             inbox: Inbox::new(config.window),
             config,
             events: VecDeque::new(),
@@ -160,7 +161,8 @@ impl Session {
         let Phase::Connecting { until } = self.phase else { return };
         let Login { version, window, .. } = Login::asked(&self.config);
         let window = Some(window).filter(|_| version == Version::V2);
-        self.login = request::login(&self.config.user, &self.config.node, window);
+        let config = &self.config;
+        self.login = request::login(&config.user, &config.node, window, config.takeover);
         if self.login.is_none() {
             return self.end(Error::Argument("names of more than 65,000 bytes"));
         }
@@ -352,7 +354,8 @@ impl Session {
         let result = match reply.kind.as_deref() {
             Some("ok") => {
                 let warnings = text.lines().map(str::to_owned).collect();
-                Ok(Receipt { warnings, msgid: reply.msgid, posted: reply.posted })
+                let failed = reply.failed();
+                Ok(Receipt { warnings, failed, msgid: reply.msgid, posted: reply.posted })
             }
             _ => Err(Error::Rejected(text.to_owned())),
         };

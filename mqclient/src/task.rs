@@ -14,17 +14,16 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, timeout};
-use wsstream::Link;
+use wsstream::{Link, Stream};
 
 /// Requests on their way to the task; further ones wait with their callers.
 const COMMANDS: usize = 64;
 /// How long closing may take: once for what is still to be sent, once for the server's answer.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Link<TcpStream>, Error>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Link<Stream>, Error>> + Send>>;
 type Settled = oneshot::Sender<Result<Receipt, Error>>;
 
 /// What the application says about deliveries, and about the client as a whole. Unbounded, but
@@ -76,7 +75,7 @@ enum Road {
 
 /// A link, and what we know of its progress.
 struct Open {
-    link: Link<TcpStream>,
+    link: Link<Stream>,
     unflushed: bool,
     /// Bytes of messages that the link was given.
     given: u64,
@@ -86,7 +85,7 @@ struct Open {
 
 /// One thing that happened.
 enum Turn {
-    Connected(Result<Link<TcpStream>, Error>),
+    Connected(Result<Link<Stream>, Error>),
     Message(Bytes),
     Broken(String),
     Command(Command),
@@ -105,7 +104,7 @@ impl Task {
         let (ended_out, ended) = oneshot::channel();
         let task = Self {
             max_message: config.max_message,
-            session: Session::new(config, now()),
+            session: Session::new(config, now(), random() as u32),
             address,
             road: Road::None,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -327,7 +326,7 @@ impl Task {
 }
 
 impl Open {
-    fn new(link: Link<TcpStream>) -> Self {
+    fn new(link: Link<Stream>) -> Self {
         Self { link, unflushed: false, given: 0, progress: (0, 0) }
     }
 

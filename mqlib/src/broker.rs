@@ -7,16 +7,20 @@
 //! A post's way: a link's request is checked against what the link may do; its recipients become
 //! nodes; the message gets its id and goes to the store ([`SpoolOp::Commit`]). Only when the store
 //! says it is durable does it enter the queues of the nodes that are online, and only then is the
-//! poster answered. A node that is offline has no state here at all. An ack of a node's goes to the
-//! store as a delete, and the node's next message goes out.
+//! poster answered. A node that is offline has no state here, but for how much was posted to it. An
+//! ack of a node's goes to the store as a delete, and the node's next message goes out.
 
 mod accounts;
 mod lists;
+mod pace;
 mod posts;
 mod reposts;
 mod session;
+mod tally;
 
+use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
+use crate::failed::Failed;
 use crate::id::{IdSource, MessageId};
 use crate::limits::Limits;
 use crate::node::{NodeId, UserId};
@@ -25,14 +29,18 @@ use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Delivery};
-use crate::request::{Incoming, Op, Request, Version};
+use crate::request::{Incoming, NodeName, Op, Request, Version};
+use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
+use accounts::NewNode;
 use bytes::Bytes;
+use pace::Pace;
 use posts::{Committing, Staging};
 use reposts::Posted;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
+use tally::Tally;
 
 /// How much longer a link may wait for a request of its that is on its way here.
 const ASKING: Duration = Duration::from_secs(1);
@@ -46,16 +54,27 @@ pub struct LinkId(pub u64);
 pub struct Asked {
     /// The request.
     pub incoming: Incoming,
+    /// Its passwords, hashed. A post, which is most of what comes, has none.
+    pub names: Option<Box<Names>>,
+}
+
+/// The passwords of a request: node names, and an invitation's token.
+#[derive(Debug, Default)]
+pub struct Names {
     /// The key of `newNode`.
     pub new_node: Credential,
     /// The key of `prevNode`, or of a login's `nodeId`.
     pub node: Credential,
+    /// The name that `new_node` is the key of, if we make it instead of the client.
+    pub issued: Option<NodeName>,
+    /// What is kept of the invitation that comes along.
+    pub invitation: Option<InvitationKey>,
 }
 
 impl Asked {
     /// A request that has no node names.
     pub fn without_names(incoming: Incoming) -> Self {
-        Self { incoming, new_node: Credential::Empty, node: Credential::Empty }
+        Self { incoming, names: None }
     }
 }
 
@@ -72,6 +91,9 @@ pub enum Input {
     Invalid(LinkId, Quit),
     /// It is gone, both ways.
     Closed(LinkId),
+    /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
+    /// number.
+    Invite(u64, Vec<InvitationKey>, Duration),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -90,6 +112,8 @@ pub enum Output {
     Close(LinkId, Quit),
     /// Hand this to the store.
     Spool(SpoolOp),
+    /// These invitations are good, and durable; or there was no room for them.
+    Invited(u64, Result<(), Refusal>),
     /// The operator should know.
     Trouble(String),
 }
@@ -129,12 +153,36 @@ enum Timer {
 }
 
 /// What a directory edit, or a copy, was asked for.
-#[derive(Debug)]
-struct Answer {
-    link: LinkId,
-    reply: Bytes,
-    /// A node that has got more than it knew, if it is online.
-    copied_to: Option<NodeId>,
+enum Answer {
+    /// By a client.
+    Reply {
+        link: LinkId,
+        reply: Bytes,
+        /// A node that has got more than it knew, if it is online.
+        copied_to: Option<NodeId>,
+    },
+    /// By the operator: invitations.
+    Invited(u64),
+}
+
+impl Answer {
+    /// The node that a queue is copied to.
+    fn copied_to(&self) -> Option<NodeId> {
+        match self {
+            Self::Reply { copied_to, .. } => *copied_to,
+            Self::Invited(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    /// Without the reply, in which there may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
+            Self::Invited(number) => f.debug_tuple("Invited").field(number).finish(),
+        }
+    }
 }
 
 /// Counts for the operator.
@@ -160,6 +208,8 @@ pub struct Broker {
     links: HashMap<LinkId, Link>,
     sessions: HashMap<NodeId, Session>,
     owners: Owners,
+    tally: Tally,
+    pace: Pace,
     committing: VecDeque<Committing>,
     staging: HashMap<u64, Staging>,
     answers: HashMap<u64, Answer>,
@@ -174,14 +224,18 @@ pub struct Broker {
 impl Broker {
     /// The broker of a store that was just opened.
     pub fn new(limits: Limits, opened: Opened) -> Self {
+        let mut directory = opened.directory;
+        directory.limit(limits.accounts);
         Self {
             limits,
-            directory: opened.directory,
+            directory,
             ids: IdSource::new(opened.birth.tag, opened.last_id),
             dates: Dates::default(),
             links: HashMap::new(),
             sessions: HashMap::new(),
             owners: Owners::new(),
+            tally: Tally::default(),
+            pace: Pace::default(),
             committing: VecDeque::new(),
             staging: HashMap::new(),
             answers: HashMap::new(),
@@ -219,6 +273,12 @@ impl Broker {
         let queues = self.sessions.values().map(|session| &session.queue);
         let undrained: Vec<_> = queues.filter(|queue| !queue.is_empty()).collect();
         format!("{undrained:?}, owners {:?}", self.owners)
+    }
+
+    /// What is counted as waiting; nothing when the broker is drained and everyone is online.
+    #[cfg(feature = "testing")]
+    pub(crate) fn counted(&self) -> String {
+        self.tally.counted()
     }
 
     /// Has every node that is online got and acked all that waits for it?
@@ -261,6 +321,7 @@ impl Broker {
                 _ => self.close(id, quit),
             },
             Input::Closed(id) => self.closed(now, id),
+            Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
             Input::Spool(done) => self.spooled(now, done),
         }
     }
@@ -332,13 +393,15 @@ impl Broker {
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
         let Some((asked, key)) = self.recognise(id, asked) else { return };
-        let Asked { incoming: Incoming { op, request, in_v1 }, new_node, node } = asked;
+        let Asked { incoming: Incoming { op, request, in_v1 }, names } = asked;
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
         let request = match in_v1 {
             Some(request) if link.version == Version::V1 => *request,
             _ => request,
         };
+        let Names { new_node, node, issued, invitation } =
+            names.map_or_else(Names::default, |names| *names);
         match (request, own) {
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
@@ -346,16 +409,18 @@ impl Broker {
                 self.refuse_change(id, &request);
             }
             (Ok(Request::Register { user, aliases, .. }), None) => {
-                self.register(id, &user, new_node, &aliases);
+                let first = NewNode { key: new_node, issued };
+                self.register(now, id, &user, first, &aliases, invitation);
             }
             (Ok(Request::Register { user, aliases, .. }), Some(own)) => {
+                let new_node = if issued.is_some() { Credential::Empty } else { new_node };
                 self.set_aliases(now, id, own, &user, new_node, &aliases);
             }
             (Ok(Request::AddNode { user, .. }), own) => {
-                self.add_node(id, own, &user, new_node, node)
+                self.add_node(id, own, &user, NewNode { key: new_node, issued }, node);
             }
-            (Ok(Request::Login { user, version, .. }), None) => {
-                self.login(now, id, &user, node, version);
+            (Ok(Request::Login { user, version, takeover, .. }), None) => {
+                self.login(now, id, &user, node, version, takeover);
             }
             (Ok(Request::Login { .. }), Some(_)) => self.close(id, Quit::AlreadyLoggedIn),
             (Ok(Request::Ack { ids, ok }), Some(own)) => {
@@ -376,8 +441,8 @@ impl Broker {
         self.send(
             id,
             match request {
-                Request::Register { .. } => reply::registered(None, Some(&error)),
-                Request::AddNode { .. } => reply::added(None, Some(&error)),
+                Request::Register { .. } => reply::registered(None, Some(&error), None),
+                Request::AddNode { .. } => reply::added(None, Some(&error), None),
                 Request::ListEdit { id, .. } => reply::ack(id, false, AckError::Text(error)),
                 Request::Login { .. }
                 | Request::Post { .. }
@@ -414,16 +479,9 @@ impl Broker {
         match done {
             SpoolDone::Committed(id) => self.committed(now, id, Ok(())),
             SpoolDone::Refused(id, refusal) => self.committed(now, id, Err(refusal)),
-            SpoolDone::Edited(token) | SpoolDone::Copied(token) => {
-                if let Some(answer) = self.answers.remove(&token) {
-                    self.send(answer.link, answer.reply);
-                    self.settle(answer.link);
-                    self.go_on(now, answer.link);
-                    if let Some(node) = answer.copied_to {
-                        self.relist(now, node);
-                    }
-                }
-            }
+            SpoolDone::Edited(token) => self.answered(now, token, Amount::default()),
+            SpoolDone::Copied(token, copied) => self.answered(now, token, copied),
+            SpoolDone::Measured(nodes, measured) => self.tally.measured(&nodes, &measured),
             SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
@@ -436,7 +494,10 @@ impl Broker {
             }
             SpoolDone::Loaded(node, id, message) => {
                 if let Some(session) = self.sessions.get_mut(&node) {
-                    session.queue.loaded(id, message, &mut self.owners, &self.limits);
+                    let gone = session.queue.loaded(id, message, &mut self.owners, &self.limits);
+                    if let Some(len) = gone {
+                        self.tally.remove(&[node], false, len);
+                    }
                     self.pump(now, node);
                 }
             }
@@ -444,6 +505,23 @@ impl Broker {
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Full(full) => self.full = full,
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
+        }
+    }
+
+    /// The edit, or the copy, that an answer waits for is durable.
+    fn answered(&mut self, now: Now, token: u64, copied: Amount) {
+        match self.answers.remove(&token) {
+            Some(Answer::Reply { link, reply, copied_to }) => {
+                self.send(link, reply);
+                self.settle(link);
+                self.go_on(now, link);
+                if let Some(node) = copied_to {
+                    self.tally.add_to(node, copied);
+                    self.relist(now, node);
+                }
+            }
+            Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number, Ok(()))),
+            None => {}
         }
     }
 
@@ -475,6 +553,8 @@ struct Poster {
     link: LinkId,
     /// The poster's own id for the post.
     id: String,
+    /// Whom it does not reach.
+    failed: Failed,
     /// The same, by which a repeat is known.
     key: Option<PostKey>,
 }

@@ -30,6 +30,18 @@ impl<T> ByUser<T> {
         self.0[at] = Some(thing);
     }
 
+    /// The user's, to change.
+    pub(crate) fn get_mut(&mut self, user: UserId) -> Option<&mut T> {
+        self.0.get_mut(user.0 as usize)?.as_mut()
+    }
+
+    /// Takes the user's away.
+    pub(crate) fn remove(&mut self, user: UserId) {
+        if let Some(thing) = self.0.get_mut(user.0 as usize) {
+            *thing = None;
+        }
+    }
+
     /// All, in the order of the users' numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UserId, &T)> {
         let numbered = (0..).map(UserId).zip(&self.0);

@@ -1,10 +1,12 @@
-//! Credentials: node names as they are kept, hashed.
+//! Credentials: node names, and tokens of invitations, as they are kept: hashed.
 //!
-//! A node's name is its password, chosen by the client, so what is kept is Argon2id (RFC 9106) of
-//! it. The salt is made of the store's own salt and the user's name: it differs between users and
+//! A node's name is its password. One that a client chose is kept as Argon2id (RFC 9106); one that
+//! we issued ([`secret`](crate::secret)) as SHA-256, which is as good for 128 random bits, and costs
+//! nothing. The salt is made of the store's own salt and the user's name: it differs between users and
 //! between stores, and needs no look-up, so that a link's task can hash before the broker has seen
 //! the request, and an unknown user costs what a known one does.
 
+use crate::secret::Purpose;
 use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -32,6 +34,17 @@ impl fmt::Debug for NodeKey {
     }
 }
 
+/// The hash of an invitation's token: all that the server keeps of it. Nobody learns from how long a
+/// look-up takes what 128 random bits hash to, so it may be a map's key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InvitationKey(pub [u8; KEY_LEN]);
+
+impl fmt::Debug for InvitationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InvitationKey(…)")
+    }
+}
+
 /// Memory of one hash in KiB, passes over it, and lanes: OWASP's first choice for Argon2id.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 
@@ -47,7 +60,22 @@ impl Hasher {
         Self { salt }
     }
 
-    /// The key of `user`'s node with this name. Takes about 20 ms and 19 MiB, on purpose.
+    /// The key of `user`'s node with this name, if it is a secret that we may have issued: at once.
+    pub fn issued_key(&self, user: &str, node: &str) -> Option<NodeKey> {
+        Purpose::Node.is_form_of(node).then(|| {
+            let digest = Sha256::new().chain_update(self.user_salt(user)).chain_update(node);
+            NodeKey(digest.finalize().into())
+        })
+    }
+
+    /// What is kept of an invitation's token.
+    pub fn invitation_key(&self, token: &str) -> InvitationKey {
+        let digest = Sha256::new().chain_update(self.salt).chain_update(token);
+        InvitationKey(digest.finalize().into())
+    }
+
+    /// The key of `user`'s node with this name, which the client chose. Takes about 20 ms and
+    /// 19 MiB, on purpose.
     ///
     /// # Errors
     /// No memory; the client is told to come back later.
@@ -55,10 +83,16 @@ impl Hasher {
         let (memory, passes, lanes) = COST;
         let params = Params::new(memory, passes, lanes, Some(KEY_LEN)).map_err(|_| HashError)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let salt = Sha256::new().chain_update(self.salt).chain_update(user).finalize();
         let mut key = [0; KEY_LEN];
-        argon2.hash_password_into(node.as_bytes(), &salt[..16], &mut key).map_err(|_| HashError)?;
+        argon2
+            .hash_password_into(node.as_bytes(), &self.user_salt(user), &mut key)
+            .map_err(|_| HashError)?;
         Ok(NodeKey(key))
+    }
+
+    fn user_salt(&self, user: &str) -> [u8; 16] {
+        let digest = Sha256::new().chain_update(self.salt).chain_update(user).finalize();
+        std::array::from_fn(|at| digest[at])
     }
 }
 
@@ -99,9 +133,9 @@ impl KeyCache {
     }
 }
 
-/// A hash could not be computed.
+/// A hash, or a secret, could not be made.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("a node name could not be hashed")]
+#[error("a node name could not be hashed, or no secret be made")]
 pub struct HashError;
 
 #[cfg(test)]
@@ -129,5 +163,17 @@ mod tests {
         assert!(key != hasher.key("v", "n").unwrap());
         assert!(key != Hasher::new([2; KEY_LEN]).key("u", "n").unwrap());
         assert_eq!(format!("{key:?}"), "NodeKey(…)");
+    }
+
+    #[test]
+    fn a_secret_that_we_issue_has_a_key_of_its_own_that_depends_on_user_and_store() {
+        let hasher = Hasher::new([1; KEY_LEN]);
+        let secret = Purpose::Node.secret([7; 16]);
+        let key = hasher.issued_key("u", secret.reveal()).unwrap();
+        assert!(Some(key) == hasher.issued_key("u", secret.reveal()));
+        assert!(Some(key) != hasher.issued_key("v", secret.reveal()));
+        assert!(Some(key) != Hasher::new([2; KEY_LEN]).issued_key("u", secret.reveal()));
+        assert!(key != hasher.key("u", secret.reveal()).unwrap());
+        assert!(hasher.issued_key("u", "alice-laptop").is_none());
     }
 }

@@ -5,12 +5,15 @@
 //! edits fill the directory at a start. A request that changed it is answered when its edits are
 //! durable, not before.
 
+mod invitations;
 mod list;
 
+pub use invitations::{InviteError, Registration};
 pub use list::{ListChange, ListError, Member};
 
 use crate::by_user::ByUser;
-use crate::credential::NodeKey;
+use crate::credential::{InvitationKey, NodeKey};
+use crate::limits::AccountLimits;
 use crate::name;
 use crate::node::{MAX_NODES, NodeId, UserId};
 use std::collections::{BTreeMap, HashMap};
@@ -23,8 +26,13 @@ pub struct Directory {
     names: HashMap<Arc<str>, UserId>,
     aliases: HashMap<Arc<str>, UserId>,
     lists: HashMap<Arc<str>, BTreeMap<UserId, Member>>,
+    /// In how many lists each user is that is in any.
+    in_lists: HashMap<UserId, usize>,
+    /// What is kept of invitations that are not used up, and when each expires, in ms since 1970.
+    invitations: HashMap<InvitationKey, u64>,
     /// The next user's number.
     next_user: u32,
+    limits: AccountLimits,
 }
 
 /// A user.
@@ -54,6 +62,9 @@ pub enum Edit {
     User(UserId, User),
     /// A list's member as it is now, or `None` if it is no longer one.
     Member(Arc<str>, UserId, Option<Member>),
+    /// An invitation to register and when it expires, in ms since 1970, or `None` if it is used up
+    /// or has.
+    Invitation(InvitationKey, Option<u64>),
 }
 
 /// Why a user was not registered, or its aliases not replaced. Told to the client.
@@ -65,6 +76,15 @@ pub enum RegisterError {
     /// A user needs a first node.
     #[error("new nodename required")]
     NodeRequired,
+    /// The node's name has the form of one that only we issue.
+    #[error("new nodename reserved")]
+    NodeReserved,
+    /// Nobody, or not this client, may register.
+    #[error(transparent)]
+    NotInvited(#[from] InviteError),
+    /// More aliases than a user may have.
+    #[error("too many aliases: aliases_per_user is {0}")]
+    TooManyAliases(usize),
     /// A name is empty, too long, or not printable.
     #[error("invalid name")]
     InvalidName,
@@ -82,6 +102,9 @@ pub enum AddNodeError {
     /// A node needs a name.
     #[error("new nodename required")]
     NodeRequired,
+    /// The name has the form of one that only we issue.
+    #[error("new nodename reserved")]
+    NodeReserved,
     /// The name is too long or not printable.
     #[error("invalid name")]
     InvalidName,
@@ -97,18 +120,24 @@ pub enum AddNodeError {
     /// The user has 100 nodes.
     #[error("no offsets available")]
     NoOffsets,
+    /// The user has as many nodes as the operator allows.
+    #[error("too many nodes: nodes_per_user is {0}")]
+    TooManyNodes(usize),
     /// The name is that of the node at this offset.
     #[error("new nodename exists")]
     Exists(u8),
 }
 
 /// A node's name in a request: its key, or why it has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
     /// The name was empty.
+    #[default]
     Empty,
     /// The name is none that a node may have.
     Invalid,
+    /// The name is none that a client may choose: it has the form of those that we issue.
+    Reserved,
     /// The name's hash.
     Key(NodeKey),
 }
@@ -119,21 +148,24 @@ impl Directory {
         Self { next_user, ..Self::default() }
     }
 
+    /// What each user may have from now on; what is there stays.
+    pub fn limit(&mut self, limits: AccountLimits) {
+        self.limits = limits;
+    }
+
     /// Makes a change that was checked, or stored, before.
     pub fn apply(&mut self, edit: &Edit) {
         match edit {
             Edit::User(id, user) => self.put_user(*id, user.clone()),
             Edit::Member(list, user, Some(member)) => {
-                self.lists.entry(list.clone()).or_default().insert(*user, member.clone());
-            }
-            Edit::Member(list, user, None) => {
-                if let Some(members) = self.lists.get_mut(list) {
-                    members.remove(user);
-                    if members.is_empty() {
-                        self.lists.remove(list);
-                    }
+                let members = self.lists.entry(list.clone()).or_default();
+                if members.insert(*user, member.clone()).is_none() {
+                    *self.in_lists.entry(*user).or_default() += 1;
                 }
             }
+            Edit::Member(list, user, None) => self.take_out(list, *user),
+            Edit::Invitation(key, Some(expires)) => drop(self.invitations.insert(*key, *expires)),
+            Edit::Invitation(key, None) => drop(self.invitations.remove(key)),
         }
     }
 
@@ -206,6 +238,7 @@ impl Directory {
         let key = match node {
             Credential::Empty => return Err(RegisterError::NodeRequired),
             Credential::Invalid => return Err(RegisterError::InvalidName),
+            Credential::Reserved => return Err(RegisterError::NodeReserved),
             Credential::Key(key) => key,
         };
         let accepted = self.accept(aliases, None)?;
@@ -250,6 +283,9 @@ impl Directory {
                 accepted.push(alias.into());
             }
         }
+        if accepted.len() > self.limits.aliases_per_user {
+            return Err(RegisterError::TooManyAliases(self.limits.aliases_per_user));
+        }
         accepted.reverse();
         Ok(accepted)
     }
@@ -268,7 +304,7 @@ impl Directory {
         };
         let found = match prev {
             Credential::Key(key) => self.node(user, &key),
-            Credential::Empty | Credential::Invalid => None,
+            Credential::Empty | Credential::Invalid | Credential::Reserved => None,
         };
         match (found, own) {
             (Some(_), Some(own)) => Ok(own),
@@ -287,6 +323,7 @@ impl Directory {
         let key = match node {
             Credential::Empty => return Err(AddNodeError::NodeRequired),
             Credential::Invalid => return Err(AddNodeError::InvalidName),
+            Credential::Reserved => return Err(AddNodeError::NodeReserved),
             Credential::Key(key) => key,
         };
         if let Some(node) = self.node(user, &key) {
@@ -296,6 +333,9 @@ impl Directory {
         let taken = |offset: &u8| changed.nodes.iter().any(|node| node.offset == *offset);
         let free = (0..MAX_NODES as u8).find(|offset| !taken(offset));
         let offset = free.ok_or(AddNodeError::NoOffsets)?;
+        if changed.nodes.len() >= self.limits.nodes_per_user {
+            return Err(AddNodeError::TooManyNodes(self.limits.nodes_per_user));
+        }
         changed.nodes.push(Node { offset, key });
         changed.nodes.sort_by_key(|node| node.offset);
         let edits = self.change(vec![Edit::User(user, changed)]);

@@ -6,7 +6,7 @@
 //! either kind are never followed.
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fmt::Debug;
 use std::fs::File;
@@ -55,10 +55,19 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
         names.iter().map(|name| self.read(&format!("{directory}/{name}"))).collect()
     }
+    /// The lengths in bytes of files of one directory.
+    fn lengths(&self, directory: &str, names: &[String]) -> Vec<io::Result<u64>> {
+        let length = |content: Vec<u8>| content.len() as u64;
+        self.read_each(directory, names).into_iter().map(|content| content.map(length)).collect()
+    }
     /// Overwrites a part of a file.
     fn patch(&self, path: &str, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Gives a file, or whatever is no directory, a second name, which must not exist.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a directory, which has only one name, another, which must not exist.
+    fn rename_directory(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Removes a name of a file.
     fn unlink(&self, path: &str) -> io::Result<()>;
     /// Removes names of files in one directory.
@@ -311,6 +320,13 @@ impl Disk for FsDisk {
         })
     }
 
+    fn lengths(&self, directory: &str, names: &[String]) -> Vec<io::Result<u64>> {
+        self.each(directory, names, |directory, name| {
+            let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(stat.st_size as u64)
+        })
+    }
+
     fn unlink_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<()>> {
         self.each(directory, names, |directory, name| {
             Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
@@ -324,6 +340,11 @@ impl Disk for FsDisk {
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let ((source, from), (target, to)) = (self.parent(from)?, self.parent(to)?);
         Ok(rustix::fs::linkat(source, from, target, to, AtFlags::empty())?)
+    }
+
+    fn rename_directory(&self, from: &str, to: &str) -> io::Result<()> {
+        let ((source, from), (target, to)) = (self.parent(from)?, self.parent(to)?);
+        Ok(rustix::fs::renameat_with(source, from, target, to, RenameFlags::NOREPLACE)?)
     }
 
     fn unlink(&self, path: &str) -> io::Result<()> {

@@ -6,6 +6,7 @@
 //! unknown does not fail the post: the ack tells, lists first.
 
 use crate::directory::Directory;
+use crate::failed::{Failed, Reason};
 use crate::node::{NodeId, UserId};
 use crate::reply::AckError;
 use crate::request::Kind;
@@ -17,12 +18,11 @@ pub(crate) struct Fanout {
     pub(crate) nodes: Vec<NodeId>,
     /// For each recipient of type 0 its nodes, one of which is to have it.
     pub(crate) to_one: Vec<Vec<NodeId>>,
-    /// What the ack says besides `ok`.
+    /// Who is unknown.
+    pub(crate) failed: Failed,
+    /// What the ack says besides `ok` if nobody is.
     pub(crate) error: AckError,
 }
-
-/// Unknown recipients that an ack names at most; the rest is counted.
-const ERRORS_NAMED: usize = 1_000;
 
 /// The nodes that a post of `sender` to these recipients goes to.
 pub(crate) fn fanout(
@@ -33,17 +33,18 @@ pub(crate) fn fanout(
 ) -> Fanout {
     let mut users = Vec::new();
     let mut to_one = Vec::new();
-    let mut unknown_lists = Vec::new();
-    let mut unknown_users = 0;
+    let mut failed = Failed::default();
+    let mut lists = Vec::new();
+    let mut unknown = Vec::new();
     for (name, kind) in to {
         match kind {
             Kind::OneNode => match directory.user_id(name) {
                 Some(user) => to_one.push(directory.nodes(user).collect()),
-                None => unknown_users += 1,
+                None => unknown.push(name),
             },
             Kind::AllNodes => match directory.user_id(name) {
                 Some(user) => users.push(user),
-                None => unknown_users += 1,
+                None => unknown.push(name),
             },
             Kind::List | Kind::ListAndSender => {
                 match directory.membership(name, sender.user) {
@@ -51,8 +52,8 @@ pub(crate) fn fanout(
                         let members = directory.full_members(name);
                         users.extend(members.filter(|member| *member != sender.user));
                     }
-                    Some(None) => unknown_lists.push(not_in(directory, sender.user)),
-                    None => unknown_lists.push(format!("list {name} not found")),
+                    Some(None) => lists.push((name, not_in(directory, sender.user))),
+                    None => lists.push((name, Reason::NoList)),
                 }
                 if *kind == Kind::ListAndSender {
                     users.push(sender.user);
@@ -67,29 +68,19 @@ pub(crate) fn fanout(
         nodes.extend(directory.nodes(sender.user).filter(|node| *node != sender));
         nodes.sort_unstable();
     }
-    let errors = unknown_lists.into_iter();
-    let errors = errors.chain((0..unknown_users).map(|_| "userId unknown".to_owned()));
-    let only_to_one = !to.is_empty() && to.iter().all(|(_, kind)| *kind == Kind::OneNode);
-    let error = match lines(errors.collect()) {
-        Some(text) => AckError::Text(text),
-        None if only_to_one => AckError::Null,
-        None => AckError::Absent,
-    };
-    Fanout { nodes, to_one, error }
-}
-
-fn not_in(directory: &Directory, user: UserId) -> String {
-    let name = directory.user(user).map(|user| user.name.to_string()).unwrap_or_default();
-    format!("uid {name} not found")
-}
-
-fn lines(mut errors: Vec<String>) -> Option<String> {
-    if errors.len() > ERRORS_NAMED {
-        let more = errors.len() - ERRORS_NAMED;
-        errors.truncate(ERRORS_NAMED);
-        errors.push(format!("and {more} more"));
+    for (name, why) in lists {
+        failed.push(name, why);
     }
-    (!errors.is_empty()).then(|| errors.join("\n"))
+    for name in unknown {
+        failed.push(name, Reason::NoUser);
+    }
+    let only_to_one = !to.is_empty() && to.iter().all(|(_, kind)| *kind == Kind::OneNode);
+    let error = if only_to_one { AckError::Null } else { AckError::Absent };
+    Fanout { nodes, to_one, failed, error }
+}
+
+fn not_in(directory: &Directory, user: UserId) -> Reason {
+    Reason::NotInList(directory.user(user).map(|user| user.name.to_string()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -129,7 +120,11 @@ mod tests {
         let sender = NodeId { user: directory.user_id(sender).unwrap(), offset: 0 };
         let to: Vec<_> = to.iter().map(|(name, kind)| (name.to_string(), *kind)).collect();
         let fanout = fanout(&directory, sender, &to, no_nodes);
-        (show(&fanout.nodes), fanout.to_one.iter().map(|one| show(one)).collect(), fanout.error)
+        (
+            show(&fanout.nodes),
+            fanout.to_one.iter().map(|one| show(one)).collect(),
+            fanout.failed.error(fanout.error),
+        )
     }
 
     #[test]
@@ -180,7 +175,8 @@ mod tests {
         for (kind, nodes) in [(Kind::List, vec![]), (Kind::ListAndSender, vec![sender])] {
             let fanout = fanout(&directory, sender, &[("L".into(), kind)], false);
             assert_eq!(fanout.nodes, nodes);
-            assert_eq!(fanout.error, AckError::Text("uid d not found".into()));
+            let error = fanout.failed.error(fanout.error);
+            assert_eq!(error, AckError::Text("uid d not found".into()));
         }
     }
 }

@@ -46,26 +46,29 @@ fn request() {
 fn write(request: &Request) -> (Value, Bytes) {
     let none = Content::default();
     let (mut header, content) = match request {
-        Request::Register { user, new_node, aliases } => {
+        Request::Register { user, new_node, aliases, issue, invite } => {
             let new_node = new_node.reveal();
-            (
-                json!({"op": "register", "userId": user, "newNode": new_node, "aliases": aliases}),
-                &none,
-            )
+            let mut header =
+                json!({"op": "register", "userId": user, "newNode": new_node, "aliases": aliases});
+            header["v"] = if *issue { 2 } else { 1 }.into();
+            if let Some(invite) = invite {
+                header["invite"] = invite.reveal().into();
+            }
+            (header, &none)
         }
-        Request::AddNode { user, new_node, prev_node } => {
+        Request::AddNode { user, new_node, prev_node, issue } => {
             let (new_node, prev_node) = (new_node.reveal(), prev_node.reveal());
-            (
-                json!({"op": "addNode", "userId": user, "newNode": new_node, "prevNode": prev_node}),
-                &none,
-            )
+            let mut header = json!({"op": "addNode", "userId": user, "newNode": new_node, "prevNode": prev_node});
+            header["v"] = if *issue { 2 } else { 1 }.into();
+            (header, &none)
         }
-        Request::Login { user, node, version } => {
+        Request::Login { user, node, version, takeover } => {
             let mut header = json!({"op": "login", "userId": user, "nodeId": node.reveal()});
             if let Version::V2 { window } = version {
                 assert!((1..=MAX_WINDOW).contains(window));
                 header["v"] = 2.into();
                 header["window"] = (*window).into();
+                header["takeover"] = (*takeover).into();
             }
             (header, &none)
         }

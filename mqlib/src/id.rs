@@ -109,6 +109,11 @@ impl IdSource {
                 self.counter = 0;
             }
         }
+        self.last()
+    }
+
+    /// The latest that was given.
+    pub fn last(&self) -> MessageId {
         let high = u128::from(self.millis & 0xffff_ffff_ffff) << 80
             | 7 << 76
             | u128::from(self.counter >> 30) << 64;

@@ -48,6 +48,31 @@ pub(crate) fn compact(raw: &str) -> Vec<u8> {
     out
 }
 
+/// How deep arrays and objects are nested at most in what a client sends, as in what serde_json reads.
+const MAX_DEPTH: usize = 128;
+
+/// Is `json`, which is valid, nested deeper than is allowed? Its recipients may read it by recursion.
+pub(crate) fn is_too_deep(json: &[u8]) -> bool {
+    if json.len() <= 2 * MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
 fn escape(c: char, mut push: impl FnMut(&str)) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         push(&format!("\\u{unit:04x}"));
@@ -85,6 +110,16 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, &"é✓😀\n\"");
         assert_eq!(String::from_utf8(out).unwrap(), r#""\u00e9\u2713\ud83d\ude00\n\"""#);
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_128_is_too_deep() {
+        let nested = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
+        assert!(!is_too_deep(nested(128).as_bytes()));
+        assert!(is_too_deep(nested(129).as_bytes()));
+        assert!(is_too_deep(format!("{{\"a\\\"]\":{}}}", nested(128)).as_bytes()));
+        let string = format!("[\"{}\\\\\"]", "[".repeat(1000));
+        assert!(!is_too_deep(string.as_bytes()));
     }
 
     #[test]

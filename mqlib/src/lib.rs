@@ -18,6 +18,8 @@ pub mod directory;
 #[cfg(feature = "queue")]
 pub mod disk;
 #[cfg(feature = "queue")]
+mod failed;
+#[cfg(feature = "queue")]
 mod fanout;
 #[cfg(test)]
 mod fuzz;
@@ -41,6 +43,8 @@ pub mod quit;
 pub mod registry;
 pub mod reply;
 pub mod request;
+#[cfg(feature = "queue")]
+pub mod secret;
 #[cfg(feature = "queue")]
 pub mod spool;
 #[cfg(feature = "queue")]

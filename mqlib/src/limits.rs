@@ -1,6 +1,9 @@
 //! The limits of the queue, by name. Those of a link are wsstream's; those of a store are its
 //! configuration.
 
+use crate::directory::Registration;
+use crate::node::MAX_NODES;
+use std::fmt;
 use std::time::Duration;
 
 /// What one client, message or queue may take.
@@ -17,6 +20,20 @@ pub struct Limits {
     pub redelivery_max: Duration,
     /// How many nodes one message goes to at most.
     pub recipients: usize,
+    /// How many users and lists a post names at most.
+    pub to: usize,
+    /// How many of them are users of whom one node is to have it (type 0), each of which is a
+    /// message of its own.
+    pub to_one: usize,
+    /// How many posts, pings and list edits a user may send in a second, in the long run; 0 for as
+    /// many as it likes.
+    pub posts_per_second: u32,
+    /// How many of them at once.
+    pub posts_burst: u32,
+    /// A node for which so many messages wait gets no more.
+    pub queue_messages: u32,
+    /// Nor one for which so many bytes of messages wait.
+    pub queue_bytes: u64,
     /// A body of more bytes than this is staged: written to its file before it is committed.
     pub large: usize,
     /// How many bytes of messages a node's queue keeps in memory; the rest is read when its turn
@@ -27,6 +44,35 @@ pub struct Limits {
     /// How many bytes of messages are in flight to a node, about: when there are more, the next
     /// message waits for an ack, whatever the window.
     pub flying: usize,
+    /// Who may create a user.
+    pub registration: Registration,
+    /// What a user may have.
+    pub accounts: AccountLimits,
+}
+
+/// What one user, or one list, may have in the directory. A limit that is lowered takes nothing
+/// away.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountLimits {
+    /// Nodes of a user, [`MAX_NODES`] at most.
+    pub nodes_per_user: usize,
+    /// Aliases of a user.
+    pub aliases_per_user: usize,
+    /// Lists that a user is in, as a member or invited. Whoever begins one is in it.
+    pub lists_per_user: usize,
+    /// Members of a list, the invited among them.
+    pub members_per_list: usize,
+}
+
+impl Default for AccountLimits {
+    fn default() -> Self {
+        Self {
+            nodes_per_user: MAX_NODES,
+            aliases_per_user: 100,
+            lists_per_user: 1_000,
+            members_per_list: 20_000,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -37,10 +83,37 @@ impl Default for Limits {
             redelivery: Duration::from_secs(10),
             redelivery_max: Duration::from_secs(300),
             recipients: 20_000,
+            to: 10_000,
+            to_one: 1_000,
+            posts_per_second: 0,
+            posts_burst: 100,
+            queue_messages: 2_000_000,
+            queue_bytes: 4 << 30,
             large: 512 << 10,
             warm: 64 << 10,
             pending: 65_536,
             flying: 1 << 20,
+            registration: Registration::Open,
+            accounts: AccountLimits::default(),
+        }
+    }
+}
+
+/// The limit that a full queue has reached. A queue is full once it is at the limit, so a message
+/// may take it beyond its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueLimit {
+    /// [`Limits::queue_messages`].
+    Messages(u32),
+    /// [`Limits::queue_bytes`].
+    Bytes(u64),
+}
+
+impl fmt::Display for QueueLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Messages(most) => write!(f, "{most} messages"),
+            Self::Bytes(most) => write!(f, "{most} bytes"),
         }
     }
 }

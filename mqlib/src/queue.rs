@@ -10,7 +10,7 @@ use crate::id::MessageId;
 use crate::limits::Limits;
 use crate::node::NodeId;
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// A message that waits for this node.
@@ -77,6 +77,15 @@ struct Flight {
     len: usize,
 }
 
+/// A message that its node is done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Acked {
+    /// It was for one node only.
+    pub(crate) to_one: bool,
+    /// Its length in bytes.
+    pub(crate) len: usize,
+}
+
 /// How long a delivery waits for its ack: at first, and at most after ever longer waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -100,7 +109,7 @@ enum Tail {
     /// More, in the store.
     Stored,
     /// More, being listed; what was committed, and removed, since that began.
-    Listing { committed: Vec<Item>, removed: Vec<MessageId> },
+    Listing { committed: Vec<Item>, removed: HashSet<MessageId> },
 }
 
 /// The node that has taken each message for one node.
@@ -233,7 +242,7 @@ impl Queue {
             return step.or_else(|| self.send_ready(now));
         }
         if self.pending.is_empty() && matches!(self.tail, Tail::Stored) {
-            self.tail = Tail::Listing { committed: Vec::new(), removed: Vec::new() };
+            self.tail = Tail::Listing { committed: Vec::new(), removed: HashSet::new() };
             return Some(Step::List(self.last));
         }
         self.read_ahead(limits)
@@ -320,14 +329,15 @@ impl Queue {
         Some(waiting)
     }
 
-    /// A message that was to be read is there, or gone.
+    /// A message that was to be read is there, or gone. The length, as far as it is known, of one that
+    /// is gone although nobody acked it.
     pub(crate) fn loaded(
         &mut self,
         id: MessageId,
         message: Option<Bytes>,
         owners: &mut Owners,
         limits: &Limits,
-    ) {
+    ) -> Option<usize> {
         self.reading = self.reading.saturating_sub(1);
         self.read_len = message.as_ref().map_or(self.read_len, Bytes::len);
         let reading = |flight: &Flight| flight.id == id && matches!(flight.place, Place::Reading);
@@ -335,16 +345,17 @@ impl Queue {
             match message {
                 Some(message) => self.flights[position].place = Place::Ready(message),
                 None => {
-                    self.take_down(position);
+                    let flight = self.take_down(position);
                     if owners.get(&id) == Some(&self.node) {
                         owners.remove(&id);
                     }
+                    return flight.filter(|flight| !flight.to_one).map(|flight| flight.len);
                 }
             }
-            return;
+            return None;
         }
         let asked = |waiting: &Waiting| waiting.item.id == id && waiting.ahead == Ahead::Asked;
-        let Some(position) = self.pending.iter().take(READ_AHEAD).position(asked) else { return };
+        let position = self.pending.iter().take(READ_AHEAD).position(asked)?;
         match message {
             Some(message) if self.warm + message.len() <= limits.warm => {
                 self.warm += message.len();
@@ -353,15 +364,23 @@ impl Queue {
                 waiting.ahead = Ahead::No;
             }
             Some(_) => self.pending[position].ahead = Ahead::NoRoom,
-            None => drop(self.take_out(position)),
+            // Of one that is for one node only, another may have taken it, and acked.
+            None => return self.take_out(position).filter(|gone| !gone.item.to_one).map(|_| 0),
         }
+        None
     }
 
-    /// The node acks a message. `Some` if it was in flight: is it for one node only?
-    pub(crate) fn ack(&mut self, id: MessageId) -> Option<bool> {
+    /// The node acks a message. `Some` if it was in flight.
+    pub(crate) fn ack(&mut self, id: MessageId) -> Option<Acked> {
         let sent = |flight: &Flight| flight.id == id && flight.sent_at.is_some();
         let position = self.flights.iter().position(sent)?;
-        self.take_down(position).map(|flight| flight.to_one)
+        // All is listed anew, what is in flight too.
+        if let Tail::Listing { removed, .. } = &mut self.tail
+            && id > self.last
+        {
+            removed.insert(id);
+        }
+        self.take_down(position).map(|flight| Acked { to_one: flight.to_one, len: flight.len })
     }
 
     /// Takes a message out of the window; it may be about to be sent, or sent again.
@@ -379,7 +398,7 @@ impl Queue {
         }
         if let Tail::Listing { committed, removed } = &mut self.tail {
             committed.retain(|item| item.id != id);
-            removed.push(id);
+            removed.insert(id);
         }
     }
 

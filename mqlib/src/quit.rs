@@ -39,6 +39,9 @@ pub enum Quit {
     /// Another connection holds the node.
     #[error("node already active")]
     NodeActive,
+    /// Another connection has taken the node over.
+    #[error("taken over")]
+    TakenOver,
     /// No login in time.
     #[error("close timeout")]
     LoginTimeout,
@@ -48,6 +51,12 @@ pub enum Quit {
     /// A message beyond the limit, refused from its announced length.
     #[error("message too large")]
     MessageTooLarge,
+    /// The server has as many connections as it takes; the client tries again later.
+    #[error("too many connections")]
+    TooManyConnections,
+    /// The client's address has as many connections as one may have; it closes some.
+    #[error("too many connections from this address")]
+    TooManyFromAddress,
     /// The framing is broken.
     #[error("invalid frame")]
     InvalidFrame,

@@ -5,9 +5,11 @@
 //! can be found without redb, so that what a damaged database still holds is not lost ([`salvage`]).
 //!
 //! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names.
-//! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table `meta`:
-//! version, next user's number, how many commits there were. Tables `birth` and `birth copy`: the salt
-//! of node names and the tag of message ids, which nothing works without.
+//! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table
+//! `invitations`: the hash of a token → when it expires, in ms since 1970; it is not there until the
+//! first is made. Table `meta`: version, next user's number, how many commits there were. Tables
+//! `birth` and `birth copy`: the salt of node names and the tag of message ids, which nothing works
+//! without.
 
 mod backend;
 mod entry;
@@ -15,7 +17,7 @@ mod salvage;
 mod seal;
 mod verify;
 
-use crate::credential::KEY_LEN;
+use crate::credential::{InvitationKey, KEY_LEN};
 use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::node::UserId;
@@ -39,6 +41,7 @@ const BIRTHS: [TableDefinition<'_, (), &str>; 2] =
     [TableDefinition::new("birth"), TableDefinition::new("birth copy")];
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 const MEMBERS: TableDefinition<'_, (&str, u32), &str> = TableDefinition::new("members");
+const INVITATIONS: TableDefinition<'_, [u8; KEY_LEN], u64> = TableDefinition::new("invitations");
 
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
@@ -202,6 +205,17 @@ impl Registry {
                 _ => return Err(RegistryError::Damaged(format!("user {user} in list {list}"))),
             }
         }
+        match transaction.open_table(INVITATIONS) {
+            // None was ever made.
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            table => {
+                for entry in table?.iter()? {
+                    let (key, expires) = entry?;
+                    let key = InvitationKey(key.value());
+                    directory.apply(&Edit::Invitation(key, Some(expires.value())));
+                }
+            }
+        }
         Ok((directory, birth))
     }
 
@@ -232,6 +246,13 @@ impl Registry {
                     }
                     (Edit::Member(list, user, _), _) => {
                         members.remove((&**list, user.0))?;
+                    }
+                    (Edit::Invitation(key, expires), _) => {
+                        let mut invitations = transaction.open_table(INVITATIONS)?;
+                        match expires {
+                            Some(expires) => drop(invitations.insert(key.0, expires)?),
+                            None => drop(invitations.remove(key.0)?),
+                        }
                     }
                     (Edit::User(..), None) => {}
                 }

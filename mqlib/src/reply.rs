@@ -6,9 +6,10 @@
 use crate::header;
 use crate::id::MessageId;
 use crate::quit::Quit;
-use crate::request::Version;
+use crate::request::{NodeName, Version};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The error text of an ack: absent, `null`, or lines.
 ///
@@ -126,8 +127,9 @@ impl Delivery {
     }
 }
 
-/// The answer to a register before login: the aliases accepted, as a JSON string.
-pub fn registered(aliases: Option<&str>, error: Option<&str>) -> Bytes {
+/// The answer to a register before login: the aliases accepted, as a JSON string, and the node's
+/// name if it was issued.
+pub fn registered(aliases: Option<&str>, error: Option<&str>, issued: Option<&NodeName>) -> Bytes {
     #[derive(Serialize)]
     struct Header<'a> {
         op: &'a str,
@@ -135,14 +137,18 @@ pub fn registered(aliases: Option<&str>, error: Option<&str>) -> Bytes {
         etc: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
+        #[serde(rename = "nodeId", skip_serializing_if = "Option::is_none")]
+        issued: Option<&'a str>,
     }
     let body = aliases.map(json_string).unwrap_or_default();
     let etc = aliases.map(|_| body.len());
-    whole(&Header { op: "registered", etc, error }, &[&body])
+    let issued = issued.map(NodeName::reveal);
+    whole(&Header { op: "registered", etc, error, issued }, &[&body])
 }
 
-/// The answer to an addNode: the new node's offset, or that of the one that exists.
-pub fn added(offset: Option<u8>, error: Option<&str>) -> Bytes {
+/// The answer to an addNode: the new node's offset, or that of the one that exists, and its name if
+/// it was issued.
+pub fn added(offset: Option<u8>, error: Option<&str>, issued: Option<&NodeName>) -> Bytes {
     #[derive(Serialize)]
     struct Header<'a> {
         op: &'a str,
@@ -150,8 +156,11 @@ pub fn added(offset: Option<u8>, error: Option<&str>) -> Bytes {
         offset: Option<u8>,
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'a str>,
+        #[serde(rename = "nodeId", skip_serializing_if = "Option::is_none")]
+        issued: Option<&'a str>,
     }
-    whole(&Header { op: "added", offset, error }, &[])
+    let issued = issued.map(NodeName::reveal);
+    whole(&Header { op: "added", offset, error, issued }, &[])
 }
 
 /// The answer to a login of version 1.
@@ -215,12 +224,22 @@ pub fn ack(id: &str, ok: bool, error: AckError) -> Bytes {
 /// The answer to a post on a link of version 2, with the id that the message got and the date of it,
 /// if it got one.
 pub fn acked(id: &str, ok: bool, error: AckError, message: Option<(MessageId, &str)>) -> Bytes {
-    ack_of(id, ok, error, message, false)
+    ack_of(id, ok, error, message, false, None)
 }
 
 /// The answer to a post that was posted before, and became this message then.
 pub fn acked_again(id: &str, message: MessageId, posted: &str) -> Bytes {
-    ack_of(id, true, AckError::Absent, Some((message, posted)), true)
+    ack_of(id, true, AckError::Absent, Some((message, posted)), true, None)
+}
+
+/// As [`acked`], of a post that some did not get, whom `etc` names.
+pub fn acked_but(
+    id: &str,
+    error: AckError,
+    message: Option<(MessageId, &str)>,
+    etc: &[u8],
+) -> Bytes {
+    ack_of(id, true, error, message, false, Some(etc))
 }
 
 fn ack_of(
@@ -229,6 +248,7 @@ fn ack_of(
     error: AckError,
     message: Option<(MessageId, &str)>,
     dup: bool,
+    etc: Option<&[u8]>,
 ) -> Bytes {
     let write = |id: &str, error: &AckError| {
         let mut out = header::begin(160 + id.len());
@@ -248,8 +268,12 @@ fn ack_of(
             out.extend_from_slice(&id.text());
             put(&mut out, &["\",\"posted\":\"", posted, "\""]);
         }
+        if let Some(etc) = etc {
+            put(&mut out, &[",\"etc\":"]);
+            crate::json::write(&mut out, &etc.len());
+        }
         put(&mut out, &[if dup { ",\"dup\":true}" } else { "}" }]);
-        header::finish(out, &[])
+        header::finish(out, &[etc.unwrap_or_default()])
     };
     let cut = AckError::Text("error text too long".into());
     // In the end there is a client whose own id fills a header.
@@ -292,6 +316,9 @@ pub struct Reply {
     /// `ok` or `error` in an ack.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
+    /// Version 2: the name that a node was issued.
+    #[serde(default, rename = "nodeId")]
+    pub issued: Option<NodeName>,
     /// The offset of an added node.
     #[serde(default)]
     pub offset: Option<u8>,
@@ -350,6 +377,17 @@ impl Reply {
         self.etc.map(|length| self.body.slice(..length))
     }
 
+    /// Whom a post did not reach, by name, and why, from the ack of it in version 2.
+    pub fn failed(&self) -> BTreeMap<String, String> {
+        #[derive(Default, Deserialize)]
+        struct Etc {
+            #[serde(default)]
+            failed: BTreeMap<String, String>,
+        }
+        let etc = self.etc().and_then(|etc| serde_json::from_slice::<Etc>(&etc).ok());
+        etc.unwrap_or_default().failed
+    }
+
     /// What follows `etc`.
     pub fn data(&self) -> Bytes {
         self.body.slice(self.etc.unwrap_or(0)..)
@@ -379,14 +417,22 @@ mod tests {
         let zeros = "0".repeat(31);
         for (written, text) in [
             (
-                registered(Some("al1 é"), None),
+                registered(Some("al1 é"), None, None),
                 r#"1c  {"op":"registered","etc":12}"al1 \u00e9""#.to_owned(),
             ),
             (
-                registered(None, Some("user exists")),
+                registered(None, Some("user exists"), None),
                 r#"29  {"op":"registered","error":"user exists"}"#.into(),
             ),
-            (added(Some(1), None), r#"19  {"op":"added","offset":1}"#.into()),
+            (added(Some(1), None, None), r#"19  {"op":"added","offset":1}"#.into()),
+            (
+                registered(Some("a"), None, Some(&NodeName::new("mqs_1".into()))),
+                r#"2c  {"op":"registered","etc":3,"nodeId":"mqs_1"}"a""#.into(),
+            ),
+            (
+                added(Some(1), None, Some(&NodeName::new("mqs_1".into()))),
+                r#"2a  {"op":"added","offset":1,"nodeId":"mqs_1"}"#.into(),
+            ),
             (logged_in(), r#"1f  {"op":"info","info":"ok login"}"#.into()),
             (quit(&Quit::InvalidJson), r#"23  {"op":"quit","info":"invalid JSON"}"#.into()),
             (ack("m1", true, AckError::Absent), r#"22  {"op":"ack","id":"m1","type":"ok"}"#.into()),
@@ -416,6 +462,10 @@ mod tests {
                 format!(
                     r#"71  {{"op":"ack","id":"m1","type":"ok","msgid":"{zeros}1",{POSTED}}}"#
                 ),
+            ),
+            (
+                acked_but("m1", AckError::Text("x".into()), None, br#"{"failed":{}}"#),
+                r#"37  {"op":"ack","id":"m1","type":"ok","error":"x","etc":13}{"failed":{}}"#.into(),
             ),
             (
                 welcome(&Welcome {

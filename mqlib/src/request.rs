@@ -16,8 +16,8 @@ use crate::json;
 use crate::quit::Quit;
 use bytes::Bytes;
 use fields::Fields;
-use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use zeroize::Zeroizing;
@@ -71,9 +71,10 @@ impl Op {
     }
 }
 
-/// A node's name as a client gave it. It is the node's password, so it is wiped when dropped and
-/// does not show in debug output.
-#[derive(Clone, PartialEq, Eq)]
+/// A node's name as a client gave it, or as we issued it; or the token of an invitation. It is a
+/// password, so it is wiped when dropped and does not show in debug output.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
 pub struct NodeName(Zeroizing<String>);
 
 impl NodeName {
@@ -85,6 +86,12 @@ impl NodeName {
     /// The name itself. Not for logs, nor for the disk.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for NodeName {
+    fn from(text: String) -> Self {
+        Self::new(text)
     }
 }
 
@@ -129,8 +136,12 @@ pub enum Request {
         user: String,
         /// The first node's name.
         new_node: NodeName,
+        /// There is none, and version 2 is spoken: a stranger wants one issued.
+        issue: bool,
         /// Aliases separated by white space.
         aliases: String,
+        /// The token of an invitation, where one is needed to register.
+        invite: Option<NodeName>,
     },
     /// Add a node to a user.
     AddNode {
@@ -138,6 +149,8 @@ pub enum Request {
         user: String,
         /// The node to add.
         new_node: NodeName,
+        /// It has no name, and version 2 is spoken: one is to be issued.
+        issue: bool,
         /// A node that the user has already: the credential.
         prev_node: NodeName,
     },
@@ -149,6 +162,8 @@ pub enum Request {
         node: NodeName,
         /// What the link is to speak from then on.
         version: Version,
+        /// A link that holds the node is to make way. Version 1 knows no such thing.
+        takeover: bool,
     },
     /// Send a message to users and lists.
     Post {
@@ -224,6 +239,9 @@ impl Incoming {
         let (header, body) = header::split(message)?;
         let header = std::str::from_utf8(header).map_err(|_| Quit::InvalidJson)?;
         let fields: Fields<'_> = serde_json::from_str(header).map_err(|_| Quit::InvalidJson)?;
+        if json::is_too_deep(header.as_bytes()) {
+            return Err(Quit::InvalidJson);
+        }
         let op = fields.string(fields::OP).as_deref().and_then(Op::from_name);
         let op = op.ok_or(Quit::InvalidOp)?;
         let differs = match op {
@@ -240,23 +258,26 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes, v2: bool) -> Result<Request
     let missing = |field: usize| Quit::MissingParam(op, fields::NAMES[field]);
     let text = |field: usize| fields.string(field).ok_or_else(|| missing(field));
     let node = |field: usize| text(field).map(NodeName::new);
+    let issue = |new_node: &NodeName| new_node.reveal().is_empty() && speaks_v2(fields);
     let disallowed = !op.has_body() && !body.is_empty();
     let request = match op {
-        Op::Register => Request::Register {
-            user: text(fields::USER_ID)?,
-            new_node: node(fields::NEW_NODE)?,
-            aliases: text(fields::ALIASES)?,
-        },
-        Op::AddNode => Request::AddNode {
-            user: text(fields::USER_ID)?,
-            new_node: node(fields::NEW_NODE)?,
-            prev_node: node(fields::PREV_NODE)?,
-        },
-        Op::Login => Request::Login {
-            user: text(fields::USER_ID)?,
-            node: node(fields::NODE_ID)?,
-            version: version(fields).map_err(missing)?,
-        },
+        Op::Register => {
+            let (user, new_node) = (text(fields::USER_ID)?, node(fields::NEW_NODE)?);
+            let (issue, aliases) = (issue(&new_node), text(fields::ALIASES)?);
+            let invite = fields.string(fields::INVITE).map(NodeName::new);
+            Request::Register { user, new_node, issue, aliases, invite }
+        }
+        Op::AddNode => {
+            let (user, new_node) = (text(fields::USER_ID)?, node(fields::NEW_NODE)?);
+            let (issue, prev_node) = (issue(&new_node), node(fields::PREV_NODE)?);
+            Request::AddNode { user, new_node, issue, prev_node }
+        }
+        Op::Login => {
+            let (user, node) = (text(fields::USER_ID)?, node(fields::NODE_ID)?);
+            let version = version(fields).map_err(missing)?;
+            let takeover = version != Version::V1 && fields.is_truthy(fields::TAKEOVER);
+            Request::Login { user, node, version, takeover }
+        }
         Op::Post => Request::Post {
             id: text(fields::ID)?,
             to: fields
@@ -304,6 +325,11 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes, v2: bool) -> Result<Request
     if disallowed { Err(Quit::BodyDisallowed(op)) } else { Ok(request) }
 }
 
+/// Does a request of a stranger's say that it speaks version 2, or a later one?
+fn speaks_v2(fields: &Fields<'_>) -> bool {
+    fields.number(fields::V).is_some_and(|v| v >= 2)
+}
+
 /// What a login asks for, or the field that is not what it should be. A version later than ours is
 /// taken for ours, and a larger window than we grant for the largest: the answer says so.
 fn version(fields: &Fields<'_>) -> Result<Version, usize> {
@@ -336,6 +362,9 @@ fn content(fields: &Fields<'_>, body: Bytes) -> Result<Content, Quit> {
     }
     let value = body.get(..length).ok_or(Quit::InvalidEtc)?;
     serde_json::from_slice::<IgnoredAny>(value).map_err(|_| Quit::InvalidEtc)?;
+    if json::is_too_deep(value) {
+        return Err(Quit::InvalidEtc);
+    }
     Ok(Content { etc: Some(length), body })
 }
 
@@ -401,7 +430,8 @@ mod tests {
     fn of_doubled_keys_the_last_counts_and_escapes_are_read_in_keys_and_values() {
         let header = r#"{"\u006fp":"login","userId":"a","userId":"\u00e91","nodeId":"n","zz":[1]}"#;
         let node = NodeName::new("n".into());
-        let login = Request::Login { user: "é1".into(), node, version: Version::V1 };
+        let login =
+            Request::Login { user: "é1".into(), node, version: Version::V1, takeover: false };
         assert_eq!(parse(header, ""), Ok(login));
     }
 

@@ -11,12 +11,14 @@
 
 mod job;
 mod quarantine;
+mod measure;
 mod recall;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
 pub use quarantine::{QUARANTINE, reason_path};
 pub(crate) use quarantine::{keep, quarantine};
+pub use measure::{Amount, Measured, ToMeasure};
 pub use recall::{Remember, Remembered};
 
 use crate::id::MessageId;
@@ -42,6 +44,16 @@ pub enum Content {
     Whole(Bytes),
     /// A large one, whose body is on disk already.
     Staged(Staged),
+}
+
+impl Content {
+    /// The message's length in bytes.
+    pub fn message_len(&self) -> usize {
+        match self {
+            Self::Whole(message) => message.len(),
+            Self::Staged(staged) => staged.header.len() + staged.body_len as usize,
+        }
+    }
 }
 
 /// A large message: its body is in `spool/.staged/<number>`.

@@ -13,8 +13,10 @@
 mod commit;
 mod config;
 mod filing;
+mod holds;
 mod index;
 mod listing;
+mod measuring;
 mod op;
 mod recent;
 mod salvage;
@@ -33,8 +35,10 @@ use crate::node::NodeId;
 use crate::posted;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Remember, Wanted};
+use holds::Holds;
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
+use measuring::Measuring;
 use recent::Recent;
 use space::Space;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -105,6 +109,8 @@ pub struct Store {
     blocked: bool,
     listings: HashMap<u64, Listing>,
     copies: Vec<Copying>,
+    measuring: HashMap<u64, Measuring>,
+    holds: Holds,
     /// What nodes have posted.
     recent: Recent,
     space: Space,
@@ -114,6 +120,8 @@ pub struct Store {
     retry: Vec<Job>,
     retry_at: Option<Duration>,
     last_id: MessageId,
+    /// The last that an earlier life may have left in the journal.
+    recovered_to: MessageId,
     next_staged: u64,
     jobs: VecDeque<Job>,
     done: VecDeque<SpoolDone>,
@@ -174,6 +182,8 @@ impl Store {
             blocked: false,
             listings: HashMap::new(),
             copies: Vec::new(),
+            measuring: HashMap::new(),
+            holds: Holds::default(),
             recent: Recent::default(),
             space: Space::default(),
             filing_jobs: 0,
@@ -181,6 +191,7 @@ impl Store {
             retry: Vec::new(),
             retry_at: None,
             last_id,
+            recovered_to: last_id,
             next_staged: 0,
             jobs: VecDeque::new(),
             done: VecDeque::new(),
@@ -297,6 +308,7 @@ impl Store {
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
+            SpoolOp::Measure(token, up_to, nodes) => self.measure(token, up_to, nodes),
             SpoolOp::Stage(token, body, header_len, copies) => {
                 let first = self.next_staged;
                 self.next_staged += copies as u64;
@@ -429,6 +441,7 @@ impl Store {
             && self.acks.is_empty()
             && self.listings.is_empty()
             && self.copies.is_empty()
+            && self.holds.is_empty()
             && self.index.live() == 0
             && self.deleting.is_empty()
             && self.recent.is_settled()

@@ -24,6 +24,8 @@ pub enum Mutation {
     AckBeforeCommit,
     /// What nodes have posted is forgotten.
     ForgetPosts,
+    /// Posters are not told whom their posts did not reach.
+    DropSilently,
 }
 
 /// What happened in a run that broke no promise.
@@ -35,6 +37,10 @@ pub struct Report {
     pub delivered: u64,
     /// Times the server went down.
     pub crashes: u64,
+    /// Nodes that a link took from another.
+    pub takeovers: u64,
+    /// Times a poster was told that a queue is full.
+    pub full: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -42,6 +48,8 @@ impl std::ops::AddAssign for Report {
         self.acked += other.acked;
         self.delivered += other.delivered;
         self.crashes += other.crashes;
+        self.takeovers += other.takeovers;
+        self.full += other.full;
     }
 }
 
@@ -64,7 +72,9 @@ mod tests {
             total += simulate(seed, Mutation::None)
                 .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         }
-        assert!(total.acked > 1000 && total.crashes > 100, "the world has gone quiet: {total:?}");
+        let lively = total.takeovers > 100 && total.full > 100;
+        let busy = total.acked > 1000 && total.crashes > 100;
+        assert!(busy && lively, "the world has gone quiet: {total:?}");
     }
 
     #[test]
@@ -77,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_server_broken_on_purpose_is_found_out() {
-        for mutation in [Mutation::DropSync, Mutation::AckBeforeCommit, Mutation::ForgetPosts] {
+        use Mutation::{AckBeforeCommit, DropSilently, DropSync, ForgetPosts};
+        for mutation in [DropSync, AckBeforeCommit, ForgetPosts, DropSilently] {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }

@@ -1,3 +1,10 @@
 //! The doors: how clients reach the broker. So far there is one, [`ws`].
+//!
+//! [`entrance`] accepts connections, [`census`] counts them, [`ws`] is the life of a link, and
+//! [`pulse`] finds out whether its peer still lives.
 
-pub mod ws;
+pub(crate) mod census;
+pub(crate) mod entrance;
+pub mod limits;
+mod pulse;
+mod ws;

@@ -3,9 +3,10 @@
 use crate::post_office::LinkHandle;
 use crate::status::Overview;
 use mqlib::broker::{Asked, LinkId};
+use mqlib::credential::InvitationKey;
 use mqlib::quit::Quit;
-use mqlib::store::{Fatal, SpoolDone};
-use std::time::Instant;
+use mqlib::store::{Fatal, Refusal, SpoolDone};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// An event for the broker's task.
@@ -21,6 +22,8 @@ pub(crate) enum Event {
     Invalid(LinkId, Quit),
     /// It is gone.
     Closed(LinkId),
+    /// The operator invites with these tokens, for so long; is to be told when they are good.
+    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.

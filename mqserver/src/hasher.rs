@@ -1,12 +1,18 @@
 //! Node names become keys, off the runtime's threads and never many at once.
+//!
+//! A name that we issued is hashed where it stands. A name that a client chose costs 20 ms and
+//! 19 MiB, so that strangers could keep all processors busy and fill the memory: they wait for their
+//! turn ([`turns`](crate::turns)).
 
-use mqlib::broker::Asked;
-use mqlib::credential::{HashError, Hasher as Argon, KEY_LEN, KeyCache, NodeKey};
+use crate::turns::Turns;
+use mqlib::broker::{Asked, Names};
+use mqlib::credential::{HashError, Hasher as Argon, InvitationKey, KEY_LEN, KeyCache, NodeKey};
 use mqlib::directory::Credential;
 use mqlib::name;
 use mqlib::request::{Incoming, NodeName, Request};
+use mqlib::secret::{Purpose, RANDOM};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use tokio::sync::Semaphore;
 
 /// Keys remembered, about 100 bytes each.
 const REMEMBERED: usize = 65_536;
@@ -15,7 +21,7 @@ const REMEMBERED: usize = 65_536;
 pub(crate) struct Hasher {
     argon: Argon,
     cache: Mutex<KeyCache>,
-    permits: Semaphore,
+    turns: Turns,
 }
 
 impl Hasher {
@@ -24,33 +30,78 @@ impl Hasher {
         Self {
             argon: Argon::new(salt),
             cache: Mutex::new(KeyCache::new(secret, REMEMBERED)),
-            permits: Semaphore::new(at_once),
+            turns: Turns::new(at_once),
         }
     }
 
-    /// Hashes the names in a request. `own` is the user logged in, or about to be.
+    /// Hashes the names in a request that came from an address. `own` is the user logged in, or
+    /// about to be.
     pub(crate) async fn ask(
         &self,
         incoming: Incoming,
+        from: IpAddr,
         own: Option<&str>,
     ) -> Result<Asked, HashError> {
-        let (new_node, node) = match &incoming.request {
-            Ok(Request::Register { user, new_node, .. }) => {
-                (self.credential(user, new_node).await?, Credential::Empty)
+        let mut names = Names::default();
+        match &incoming.request {
+            Ok(Request::Register { user, new_node, issue, invite, .. }) => {
+                (names.new_node, names.issued) =
+                    self.new_node(from, user, new_node, *issue).await?;
+                names.invitation =
+                    invite.as_ref().map(|token| self.argon.invitation_key(token.reveal()));
             }
-            Ok(Request::AddNode { user, new_node, prev_node }) => {
+            Ok(Request::AddNode { user, new_node, issue, prev_node }) => {
                 let user = own.unwrap_or(user);
-                (self.credential(user, new_node).await?, self.credential(user, prev_node).await?)
+                (names.new_node, names.issued) =
+                    self.new_node(from, user, new_node, *issue).await?;
+                names.node = self.credential(from, user, prev_node).await?;
             }
             Ok(Request::Login { user, node, .. }) => {
-                (Credential::Empty, self.credential(user, node).await?)
+                names.node = self.credential(from, user, node).await?;
             }
             _ => return Ok(Asked::without_names(incoming)),
-        };
-        Ok(Asked { incoming, new_node, node })
+        }
+        Ok(Asked { incoming, names: Some(Box::new(names)) })
     }
 
-    async fn credential(&self, user: &str, node: &NodeName) -> Result<Credential, HashError> {
+    /// The key of a node to be made, and its name if we issue it.
+    async fn new_node(
+        &self,
+        from: IpAddr,
+        user: &str,
+        name: &NodeName,
+        issue: bool,
+    ) -> Result<(Credential, Option<NodeName>), HashError> {
+        if issue {
+            let secret = Purpose::Node.secret(random::<RANDOM>()?);
+            let credential = self.credential(from, user, &secret).await?;
+            return Ok((credential, Some(secret)));
+        }
+        if Purpose::Node.is_form_of(name.reveal()) {
+            return Ok((Credential::Reserved, None));
+        }
+        Ok((self.credential(from, user, name).await?, None))
+    }
+
+    /// Tokens of invitations, and what is kept of them.
+    pub(crate) fn invitations(
+        &self,
+        count: usize,
+    ) -> Result<Vec<(NodeName, InvitationKey)>, HashError> {
+        let invitation = |_| {
+            let token = Purpose::Invitation.secret(random::<RANDOM>()?);
+            let key = self.argon.invitation_key(token.reveal());
+            Ok((token, key))
+        };
+        (0..count).map(invitation).collect()
+    }
+
+    async fn credential(
+        &self,
+        from: IpAddr,
+        user: &str,
+        node: &NodeName,
+    ) -> Result<Credential, HashError> {
         let node = node.reveal();
         if node.is_empty() {
             return Ok(Credential::Empty);
@@ -58,10 +109,13 @@ impl Hasher {
         if !name::is_valid(node) {
             return Ok(Credential::Invalid);
         }
-        self.key(user, node).await.map(Credential::Key)
+        if let Some(key) = self.argon.issued_key(user, node) {
+            return Ok(Credential::Key(key));
+        }
+        self.key(from, user, node).await.map(Credential::Key)
     }
 
-    async fn key(&self, user: &str, node: &str) -> Result<NodeKey, HashError> {
+    async fn key(&self, from: IpAddr, user: &str, node: &str) -> Result<NodeKey, HashError> {
         let (slot, known) = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             let slot = cache.slot(user, node);
@@ -70,11 +124,19 @@ impl Hasher {
         if let Some(key) = known {
             return Ok(key);
         }
-        let _permit = self.permits.acquire().await.map_err(|_| HashError)?;
         let (argon, user, node) = (self.argon.clone(), user.to_owned(), NodeName::new(node.into()));
         let hash = move || argon.key(&user, node.reveal());
-        let key = tokio::task::spawn_blocking(hash).await.map_err(|_| HashError)??;
+        // Spawned when it is first polled, which is when its turn has come.
+        let hashed = async { tokio::task::spawn_blocking(hash).await };
+        let hashed = self.turns.wait(from, hashed).await.ok_or(HashError)?;
+        let key = hashed.map_err(|_| HashError)??;
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(slot, key);
         Ok(key)
     }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], HashError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| HashError)?;
+    Ok(bytes)
 }

@@ -7,16 +7,22 @@
 
 mod admin;
 pub mod check;
+pub mod cert;
 pub mod config;
 pub mod control;
 pub mod door;
 mod engine;
+pub mod exposure;
 mod hasher;
 pub mod lock;
 mod mailbox;
+mod plain;
 mod post_office;
 pub mod server;
 pub mod status;
 mod store_thread;
+pub mod supervisor;
+pub mod tls;
+mod turns;
 
 pub use server::run;

@@ -2,6 +2,7 @@
 //!
 //! The lock (flock, by fs2) goes with the process however it ends, so a stale file is no obstacle.
 
+use crate::plain;
 use fs2::FileExt;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, OpenOptions};
@@ -48,7 +49,7 @@ impl Lock {
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            let mut file = options.open(&path).map_err(io)?;
+            let mut file = plain::open(&path, &mut options).map_err(io)?;
             match file.try_lock_exclusive() {
                 // `running` holds it for a moment, too.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -62,7 +63,7 @@ impl Lock {
             }
             // A server that stopped just now may have removed the file that was opened here.
             let same = |there: std::fs::Metadata| Ok(there.ino() == file.metadata()?.ino());
-            match std::fs::metadata(&path).and_then(same) {
+            match std::fs::symlink_metadata(&path).and_then(same) {
                 Ok(true) => {}
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
                 _ => continue,
@@ -124,7 +125,7 @@ impl Look {
 pub fn running(store: &Path) -> io::Result<Option<i32>> {
     let start = Instant::now();
     loop {
-        let mut file = match File::open(store.join(NAME)) {
+        let mut file = match plain::open(&store.join(NAME), OpenOptions::new().read(true)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };

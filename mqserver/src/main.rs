@@ -2,10 +2,14 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use mqserver::check;
+use mqlib::directory::Registration;
 use mqserver::config::{Admin, Config};
+use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
 use mqserver::server::Server;
+use mqserver::status::Status;
+use mqserver::{cert, check, supervisor};
+use serde::de::DeserializeOwned;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +42,24 @@ enum Command {
     Run(RunArgs),
     /// Stop the server that runs on a store, and wait until it is gone
     Stop(StoreArgs),
+    /// Make invitations to register, on a store whose server runs
+    ///
+    /// Each is a token that lets one user register: `"invite":"<token>"` in the register. They are
+    /// needed where the configuration says `registration = "invite"`. One that is printed is durable,
+    /// and cannot be shown again: the server keeps only a hash of it.
+    Invite {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+        /// For how long they are good: 90s, 2h, 7d
+        #[arg(long, value_name = "TIME", default_value = "7d")]
+        expires: humantime::Duration,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Tell how the server is that runs on a store
     Status {
         #[command(flatten)]
@@ -58,6 +80,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a certificate that signs itself, for trying out TLS
+    Cert(CertArgs),
 }
 
 const CHECK_CODES: &str = "\
@@ -71,15 +95,33 @@ struct StoreArgs {
 }
 
 #[derive(Debug, Args)]
+struct CertArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// What clients call this server: a host's name or an IP address; may be repeated
+    #[arg(long = "name", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    names: Vec<String>,
+    /// Replace the one that is there
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
 struct RunArgs {
     #[command(flatten)]
     store: StoreArgs,
     /// Where clients connect; may be repeated [default: 127.0.0.1:8008]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
+    /// Where clients connect that speak TLS; may be repeated [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    listen_tls: Vec<SocketAddr>,
     /// Where the admin page is, or off [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR|off")]
     admin: Option<Admin>,
+    /// Serve beyond this machine even without TLS, or with open registration
+    #[arg(long)]
+    insecure: bool,
 }
 
 fn main() -> ExitCode {
@@ -97,10 +139,14 @@ fn main() -> ExitCode {
         None => run(cli.run),
         Some(Command::Run(args)) => run(args),
         Some(Command::Stop(args)) => stop(&args),
+        Some(Command::Invite { store, count, expires, json }) => {
+            invite(&store, count.into(), *expires, json)
+        }
         Some(Command::Status { store, json }) => status(&store, json),
         Some(Command::Check { store, repair, json }) => {
             return check(&store, check::Options { repair, json });
         }
+        Some(Command::Cert(args)) => make_certificate(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,11 +162,15 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
     if !args.listen.is_empty() {
         config.listen = args.listen;
     }
+    if !args.listen_tls.is_empty() {
+        config.listen_tls = args.listen_tls;
+    }
     match args.admin {
         Some(Admin::Off) => config.admin = None,
         Some(Admin::At(address)) => config.admin = Some(address),
         None => {}
     }
+    config.insecure |= args.insecure;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -133,16 +183,21 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         for address in server.addresses() {
             writeln!(out, "listening on {address}")?;
         }
+        for address in server.tls_addresses() {
+            writeln!(out, "listening with TLS on {address}")?;
+        }
         if let Some(address) = server.admin_address() {
             writeln!(out, "admin on {address}")?;
         }
         out.flush()?;
         drop(out);
+        supervisor::ready();
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            supervisor::stopping();
             tracing::info!("stopping");
         };
         Ok(server.run(stop).await?)
@@ -173,13 +228,50 @@ fn check(args: &StoreArgs, options: check::Options) -> ExitCode {
     }
 }
 
-fn status(args: &StoreArgs, json: bool) -> anyhow::Result<()> {
+fn make_certificate(CertArgs { store, names, force }: CertArgs) -> anyhow::Result<()> {
+    let store = store.store;
+    let made = cert::make(&store, names.clone(), force)?;
+    println!(
+        "Made {} and its key {},\nfor {}, valid for {} days. It signs itself: clients have to be given \
+         it as a root.\nSHA-256 fingerprint: {}\n\nAdd to {}, above all [sections]:\n\n    \
+         listen_tls = [\"0.0.0.0:8443\"]\n\nor run mqserver with --listen-tls 0.0.0.0:8443.",
+        made.certificate.display(),
+        made.key.display(),
+        names.join(", "),
+        cert::DAYS,
+        made.fingerprint,
+        store.join(mqserver::config::FILE).display()
+    );
+    Ok(())
+}
+
+/// Asks the server that runs on a store.
+fn ask<T: DeserializeOwned>(args: &StoreArgs, question: Question) -> anyhow::Result<T> {
     let store = &args.store;
     if lock::running(store)?.is_none() {
         bail!("no server runs on {}", store.display());
     }
-    let status = mqserver::control::ask(store)
-        .with_context(|| format!("the server on {} does not answer", store.display()))?;
+    control::ask(store, question)
+        .with_context(|| format!("the server on {} does not answer", store.display()))
+}
+
+fn invite(args: &StoreArgs, count: usize, expires: Duration, json: bool) -> anyhow::Result<()> {
+    let made: Invitations = ask(args, Question::Invite(count, expires.as_secs()))?;
+    if json {
+        println!("{}", serde_json::to_string(&made)?);
+    } else {
+        made.invites.iter().for_each(|token| println!("{token}"));
+    }
+    match made.registration {
+        Registration::Invite => {}
+        Registration::Open => eprintln!("registration is open: nobody needs them now"),
+        Registration::Closed => eprintln!("registration is closed: nobody can use them now"),
+    }
+    Ok(())
+}
+
+fn status(args: &StoreArgs, json: bool) -> anyhow::Result<()> {
+    let status: Status = ask(args, Question::Status)?;
     if json {
         println!("{}", serde_json::to_string(&status)?);
     } else {

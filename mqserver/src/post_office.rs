@@ -6,23 +6,25 @@
 use crate::engine::Event;
 use crate::status::Overview;
 use crate::store_thread::StoreThread;
+use crate::supervisor::Heart;
 use bytes::Bytes;
 use mqlib::broker::{Broker, Input, LinkId, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::reply::Delivery;
-use mqlib::store::Fatal;
+use mqlib::store::{Fatal, Refusal};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
 /// Events handled in one round.
 const ROUND: usize = 1024;
 /// How long a stop waits for posts that are under way.
-const SETTLE: Duration = Duration::from_secs(8);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a link's task is told.
 #[derive(Debug)]
@@ -61,9 +63,13 @@ pub(crate) struct PostOffice {
     pub(crate) store: StoreThread,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) start: Instant,
+    heart: Heart,
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
+    /// Who waits for invitations to be good, by number.
+    inviting: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
+    invited: u64,
 }
 
 impl PostOffice {
@@ -73,7 +79,17 @@ impl PostOffice {
         events: UnboundedReceiver<Event>,
         start: Instant,
     ) -> Self {
-        Self { broker, store, events, start, links: HashMap::new(), written_to: Vec::new() }
+        Self {
+            broker,
+            store,
+            events,
+            start,
+            links: HashMap::new(),
+            written_to: Vec::new(),
+            inviting: HashMap::new(),
+            invited: 0,
+            heart: Heart::new(),
+        }
     }
 
     /// Works until `stop`, then until what is under way is settled.
@@ -117,6 +133,7 @@ impl PostOffice {
                 biased;
                 _ = self.events.recv_many(&mut events, ROUND) => {}
                 () = wait => {}
+                () = self.heart.beat() => {}
             }
             let now = self.now();
             for event in events.drain(..) {
@@ -151,6 +168,11 @@ impl PostOffice {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
             }
+            Event::Invite(keys, lifetime, answer) => {
+                self.invited += 1;
+                self.inviting.insert(self.invited, answer);
+                self.broker.handle(now, Input::Invite(self.invited, keys, lifetime));
+            }
             Event::Spool(done) => {
                 for done in done {
                     self.broker.handle(now, Input::Spool(done));
@@ -180,6 +202,10 @@ impl PostOffice {
                             self.tell(id, ToLink::Settled);
                         }
                     }
+                }
+                Output::Invited(number, result) => {
+                    // Whoever asked may have gone.
+                    let _ = self.inviting.remove(&number).map(|answer| answer.send(result));
                 }
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }

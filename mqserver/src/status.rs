@@ -54,12 +54,14 @@ pub(crate) fn count_files(store: &Path) -> std::io::Result<usize> {
     let mut count = 0;
     for directory in std::fs::read_dir(store.join(mqlib::spool::ROOT))? {
         let directory = directory?;
-        let ours = !directory.file_name().to_string_lossy().starts_with('.');
+        let ours = !directory.file_name().to_string_lossy().starts_with('.')
+            && directory.file_type().is_ok_and(|kind| kind.is_dir());
+        if !ours {
+            continue;
+        }
         // A directory may go away while we look.
         let Ok(files) = std::fs::read_dir(directory.path()) else { continue };
-        if ours {
-            count += files.count();
-        }
+        count += files.count();
     }
     Ok(count)
 }

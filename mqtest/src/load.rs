@@ -13,13 +13,13 @@ mod note;
 mod plan;
 mod poster;
 mod progress;
-mod stamp;
+pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
 
 use anyhow::{Context, bail, ensure};
 use book::{Book, Summary};
-use mqclient::{Client, Error};
+use mqclient::{Client, Error, Tls};
 use mqlib::testing::history::NodeRef;
 use node::{Node, World};
 use note::Note;
@@ -63,6 +63,13 @@ pub(crate) struct LoadArgs {
     /// Kill the server (SIGKILL) and start it again, so often, while the load goes on.
     #[arg(long, value_name = "SECS", requires = "spawn", value_parser = seconds)]
     kill_every: Option<Duration>,
+    /// Speak TLS: with --spawn to a server with a certificate of its own, else to one whose
+    /// certificate is in --ca, or is trusted by the system.
+    #[arg(long)]
+    tls: bool,
+    /// The roots to trust, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls", conflicts_with = "spawn")]
+    ca: Option<PathBuf>,
     /// Which framing the clients speak; both: one half this, the other that.
     #[arg(long, value_enum, default_value = "both")]
     framing: Framings,
@@ -120,14 +127,23 @@ pub(crate) async fn run(args: LoadArgs) -> anyhow::Result<bool> {
 
 async fn measure(args: LoadArgs) -> anyhow::Result<Summary> {
     let server = match args.spawn {
-        true => Some(guard::start(args.server_bin.clone()).await?),
+        true => Some(guard::start(args.server_bin.clone(), args.tls).await?),
         false => None,
     };
-    let address = server.as_ref().map_or(args.server.clone(), |server| server.addr().to_string());
+    let address = match &server {
+        Some(server) => server.tls().unwrap_or(server.addr()).to_string(),
+        None => args.server.clone(),
+    };
+    let tls = match (args.tls, &server, &args.ca) {
+        (false, ..) => None,
+        (true, Some(server), _) => Some(Tls::with_roots(&server.certificate()?)?),
+        (true, None, Some(path)) => Some(Tls::with_roots(&std::fs::read(path)?)?),
+        (true, None, None) => Some(Tls::system()?),
+    };
     let framing = if args.raw { Framings::Raw } else { args.framing };
     let seed = args.seed.map_or_else(getrandom::u64, Ok)?;
     let delay = Duration::from_millis(args.ack_delay);
-    let plan = Arc::new(Plan::new(address, framing, args.clients, delay, seed)?);
+    let plan = Arc::new(Plan::new(address, tls, framing, args.clients, delay, seed)?);
     let mut book = Book::new()?;
     register(&plan, &mut book).await?;
 
@@ -169,7 +185,7 @@ async fn register(plan: &Arc<Plan>, book: &mut Book) -> anyhow::Result<()> {
             let me = NodeRef { user, node: 0 };
             let alias = plan.alias(user);
             let (name, node) = (plan.user(user), plan.node_name(me));
-            let registered = Client::register(&plan.url(user), &name, &node, &[&alias]).await;
+            let registered = Client::register(plan.server(user), &name, &node, &[&alias]).await;
             (me, alias, registered)
         });
     }

@@ -5,9 +5,16 @@
 
 mod bench;
 mod bitrot;
+mod credentials;
+mod faults;
 mod load;
+mod names;
+mod ring;
 mod simulate;
 mod spawn;
+mod stop;
+mod tls;
+mod tls_reload;
 mod vectors;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +38,12 @@ Examples:
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
   mqtest bitrot --every 500                 a bit flipped in every 500th byte of a store
+  mqtest crash --points 200                 kill -9 at the N-th system call, 200 times
+  mqtest powercut --fs xfs                  power cuts on a file system of its own
+  mqtest credentials                        what strangers learn from, and spoil by, wrong names
+  mqtest names --count 1000000              names that would leave the spool, or collide in it
+  mqtest stop --rounds 50                   50 graceful stops under load
+  mqtest tls-reload --reloads 1000          1,000 new certificates under load
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -48,9 +61,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::BenchArgs),
+    Crash(faults::crash::CrashArgs),
+    Powercut(faults::powercut::PowercutArgs),
+    SyncFailure(faults::sync_failure::SyncFailureArgs),
+    FullDisk(faults::full_disk::FullDiskArgs),
+    Clocks(faults::clocks::ClocksArgs),
+    Reposts(faults::reposts::RepostsArgs),
+    Credentials(credentials::CredentialsArgs),
+    Names(names::NamesArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
     Bitrot(bitrot::BitrotArgs),
+    Stop(stop::StopArgs),
+    TlsReload(tls_reload::TlsReloadArgs),
 }
 
 #[tokio::main]
@@ -59,9 +82,19 @@ async fn main() -> ExitCode {
     let outcome = match cli.command {
         None => load::run(cli.load).await,
         Some(Command::Bench(args)) => bench::run(args).await,
+        Some(Command::Crash(args)) => faults::crash::run(args).await,
+        Some(Command::Powercut(args)) => faults::powercut::run(args).await,
+        Some(Command::SyncFailure(args)) => faults::sync_failure::run(args).await,
+        Some(Command::FullDisk(args)) => faults::full_disk::run(args).await,
+        Some(Command::Clocks(args)) => faults::clocks::run(args).await,
+        Some(Command::Reposts(args)) => faults::reposts::run(args).await,
+        Some(Command::Credentials(args)) => credentials::run(args).await,
+        Some(Command::Names(args)) => Ok(names::run(&args)),
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Bitrot(args)) => bitrot::run(&args),
+        Some(Command::Stop(args)) => stop::run(args).await,
+        Some(Command::TlsReload(args)) => tls_reload::run(args).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -41,6 +41,8 @@ enum Broken {
     AckBeforeCommit,
     /// What nodes have posted is forgotten
     ForgetPosts,
+    /// Posters are not told whom their posts did not reach
+    DropSilently,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -52,6 +54,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         Some(Broken::DropSync) => Mutation::DropSync,
         Some(Broken::AckBeforeCommit) => Mutation::AckBeforeCommit,
         Some(Broken::ForgetPosts) => Mutation::ForgetPosts,
+        Some(Broken::DropSilently) => Mutation::DropSilently,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.
@@ -110,6 +113,8 @@ fn report_to_user(
             "acked": report.acked,
             "delivered": report.delivered,
             "crashes": report.crashes,
+            "takeovers": report.takeovers,
+            "full": report.full,
             "seconds": took.as_secs_f64(),
             "violations": violations.collect::<Vec<_>>(),
         });
@@ -125,14 +130,18 @@ fn report_to_user(
             Some(Broken::DropSync) => " --mutate drop-sync",
             Some(Broken::AckBeforeCommit) => " --mutate ack-before-commit",
             Some(Broken::ForgetPosts) => " --mutate forget-posts",
+            Some(Broken::DropSilently) => " --mutate drop-silently",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
     println!(
-        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} promises broken, {:.0} s",
+        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} takeovers, {} times full, \
+         {} promises broken, {:.0} s",
         report.acked,
         report.delivered,
         report.crashes,
+        report.takeovers,
+        report.full,
         violations.len(),
         took.as_secs_f64()
     );

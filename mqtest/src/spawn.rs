@@ -25,6 +25,8 @@ const READY: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(15);
 /// How often a process is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(5);
+/// Where in a store its certificate is.
+const CERTIFICATE: &str = "tls/certificate.pem";
 /// How much of the log an error shows.
 const TAIL: usize = 4000;
 
@@ -37,10 +39,16 @@ pub(crate) struct Options {
     pub(crate) store: Option<PathBuf>,
     /// Where it listens; none: a free port of the loopback, another one after each restart.
     pub(crate) listen: Option<SocketAddr>,
+    /// Where it listens with TLS, too; if it does, its store gets a certificate that signs itself.
+    pub(crate) listen_tls: Option<SocketAddr>,
     /// Whether it serves the admin page, on a free port of the loopback.
     pub(crate) admin: bool,
     /// Whatever else stands on its command line.
     pub(crate) args: Vec<String>,
+    /// A program that runs it in its own process, with that program's arguments.
+    pub(crate) wrapper: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// A running (or stopped, and restartable) server.
@@ -52,6 +60,7 @@ pub(crate) struct Server {
     log: PathBuf,
     child: Child,
     addr: SocketAddr,
+    tls: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     // Holds the log, and the store unless one was given; gone when this is dropped.
     _dir: TempDir,
@@ -67,6 +76,9 @@ impl Server {
             .context("cannot make a temporary directory for the server")?;
         let store = options.store.clone().unwrap_or_else(|| dir.path().join("mqstore"));
         let log = dir.path().join("mqserver.log");
+        if options.listen_tls.is_some() {
+            make_certificate(&bin, &store).await?;
+        }
         let (child, ready) = start(&bin, &store, &log, &options).await?;
         Ok(Self {
             options,
@@ -75,6 +87,7 @@ impl Server {
             log,
             child,
             addr: ready.addr,
+            tls: ready.tls,
             admin: ready.admin,
             _dir: dir,
         })
@@ -83,6 +96,17 @@ impl Server {
     /// Where it listens for clients.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens for clients that speak TLS, if it was asked to.
+    pub(crate) fn tls(&self) -> Option<SocketAddr> {
+        self.tls
+    }
+
+    /// The certificate that it has now, PEM.
+    pub(crate) fn certificate(&self) -> anyhow::Result<Vec<u8>> {
+        let path = self.store.join(CERTIFICATE);
+        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// Where its admin page is, if it was asked for.
@@ -162,6 +186,7 @@ impl Server {
         let (child, ready) = start(&self.bin, &self.store, &self.log, &self.options).await?;
         self.child = child;
         self.addr = ready.addr;
+        self.tls = ready.tls;
         self.admin = ready.admin;
         Ok(())
     }
@@ -247,8 +272,19 @@ pub(crate) fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 fn command(bin: &Path, store: &Path, options: &Options) -> Command {
     let listen = options.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string());
     let admin = if options.admin { "127.0.0.1:0" } else { "off" };
-    let mut command = Command::new(bin);
+    let mut command = match options.wrapper.split_first() {
+        Some((program, words)) => {
+            let mut command = Command::new(program);
+            command.args(words).arg(bin);
+            command
+        }
+        None => Command::new(bin),
+    };
+    command.envs(options.env.iter().map(|(name, value)| (name, value)));
     command.arg("--store").arg(store);
+    if let Some(address) = options.listen_tls {
+        command.args(["--listen-tls", &address.to_string()]);
+    }
     command.args(["--listen", &listen, "--admin", admin]).args(&options.args);
     command
 }
@@ -256,7 +292,22 @@ fn command(bin: &Path, store: &Path, options: &Options) -> Command {
 #[derive(Debug)]
 struct Ready {
     addr: SocketAddr,
+    tls: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+}
+
+/// Gives a store a certificate, unless it has one.
+async fn make_certificate(bin: &Path, store: &Path) -> anyhow::Result<()> {
+    if store.join(CERTIFICATE).exists() {
+        return Ok(());
+    }
+    let mut command = Command::new(bin);
+    command.arg("cert").arg("--store").arg(store);
+    let ran = run_to_end(command).await?;
+    if ran.code != Some(0) {
+        bail!("mqserver cert: {}", ran.err);
+    }
+    Ok(())
 }
 
 async fn start(
@@ -275,7 +326,7 @@ async fn start(
     command.process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
     let mut child = command.spawn().with_context(|| format!("cannot start {}", bin.display()))?;
-    match ready(&mut child, options.admin).await {
+    match ready(&mut child, options).await {
         Ok(ready) => Ok((child, ready)),
         Err(error) => {
             let _ = child.kill();
@@ -290,11 +341,11 @@ async fn start(
 }
 
 /// Reads the addresses off the server's standard output.
-async fn ready(child: &mut Child, admin_wanted: bool) -> anyhow::Result<Ready> {
+async fn ready(child: &mut Child, options: &Options) -> anyhow::Result<Ready> {
     let stdout = child.stdout.take().context("the server has no standard output")?;
     let mut lines = lines_of(stdout);
     let deadline = Instant::now() + READY;
-    let (mut addr, mut admin) = (None, None);
+    let (mut addr, mut tls, mut admin) = (None, None, None);
     loop {
         let line = match timeout_at(deadline, lines.recv()).await {
             Ok(Some(line)) => line,
@@ -303,6 +354,8 @@ async fn ready(child: &mut Child, admin_wanted: bool) -> anyhow::Result<Ready> {
         };
         let (what, place) = if let Some(place) = line.strip_prefix("listening on ") {
             (&mut addr, place)
+        } else if let Some(place) = line.strip_prefix("listening with TLS on ") {
+            (&mut tls, place)
         } else if let Some(place) = line.strip_prefix("admin on ") {
             (&mut admin, place)
         } else {
@@ -311,9 +364,10 @@ async fn ready(child: &mut Child, admin_wanted: bool) -> anyhow::Result<Ready> {
         let place = place.trim().parse().with_context(|| format!("not an address: {line:?}"))?;
         *what = Some(place);
         if let Some(addr) = addr
-            && (admin.is_some() || !admin_wanted)
+            && (admin.is_some() || !options.admin)
+            && (tls.is_some() || options.listen_tls.is_none())
         {
-            return Ok(Ready { addr, admin });
+            return Ok(Ready { addr, tls, admin });
         }
     }
 }

@@ -18,6 +18,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response
 use crate::closing::finish;
 use crate::{Error, Limits, buffer};
 
+/// The first room for a head; most fit into it. Bytes.
+const HEAD: usize = 1 << 10;
 /// How long a refused peer may take to hang up.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -88,7 +90,7 @@ pub(crate) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream.write_all(&bytes).await?;
     stream.flush().await?;
 
-    let mut read = BytesMut::with_capacity(limits.read_buffer);
+    let mut read = BytesMut::new();
     let response = head::<Response, S>(stream, &mut read, limits).await?.map_err(refused)?;
     if response.status().as_u16() != 101 {
         return Err(refused(format!("the server answered {}", response.status())));
@@ -130,7 +132,10 @@ async fn head<T: TryParse, S: AsyncRead + Unpin>(
         if searched >= limits.max_head {
             return Ok(Err("the HTTP head is too large".into()));
         }
-        read.reserve(1);
+        // From little: a head that is begun and never ended is to cost no more than a socket does.
+        if read.len() == read.capacity() {
+            read.reserve(read.len().max(HEAD));
+        }
         if stream.read_buf(read).await? == 0 {
             return Err(Error::Handshake("the peer hung up".into()));
         }

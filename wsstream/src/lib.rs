@@ -5,7 +5,7 @@
 //! WebSocket, without its handshake). A [`Link`] hides which of the two it is.
 //!
 //! A link has one owner, which reads and writes it from one task: no locks, no halves. It is
-//! generic over the stream, so TCP, TLS and a test's pipe are the same to it.
+//! generic over the stream, so TCP, TLS (both are a [`Stream`]) and a test's pipe are the same to it.
 //!
 //! The story: [`Link::accept`] reads the first byte and shakes hands; bytes gather in one read
 //! buffer until the framing (`raw` or `websocket`) finds a whole frame in it; what is sent gathers
@@ -23,9 +23,11 @@ mod limits;
 mod link;
 mod outbox;
 mod raw;
+mod stream;
 mod websocket;
 
 pub use error::Error;
 pub use limits::Limits;
 pub use link::{Framing, Link};
 pub use raw::{RawCodec, RawFrame};
+pub use stream::Stream;

@@ -1,7 +1,6 @@
 //! One link: a stream, its framing, a read buffer and an outbox.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -75,10 +74,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
     /// HTTP that is no WebSocket upgrade of `/` or `/mq` gets an HTTP error response, and is then
     /// an [`Error::Handshake`]. The caller sets the deadline: a peer may stay silent for ever.
     pub async fn accept(mut stream: S, limits: &Limits) -> Result<Self, Error> {
-        let mut read = BytesMut::with_capacity(limits.read_buffer);
-        if stream.read_buf(&mut read).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
+        let first = stream.read_u8().await?;
+        Self::accept_begun(stream, first, limits).await
+    }
+
+    /// As [`accept`](Self::accept), of a stream whose first byte the caller has read: it may have
+    /// waited for that in its own way.
+    pub async fn accept_begun(mut stream: S, first: u8, limits: &Limits) -> Result<Self, Error> {
+        let mut read = BytesMut::from(&[first][..]);
         let codec = if read[0] == b'G' {
             handshake::answer(&mut stream, &mut read, limits).await?;
             Codec::WebSocket(Box::new(WebSocket::new(Role::Server, limits)))
@@ -138,6 +141,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
     /// [`ping`](Self::start_ping), the peer is silent.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Bytes handed to the socket after the handshake, frames and all: if it does not grow while
+    /// something is [`queued`](Self::queued), the peer takes nothing.
+    pub fn sent(&self) -> u64 {
+        self.out.written()
     }
 
     /// Bytes queued and not yet handed to the socket.

@@ -23,6 +23,7 @@ pub(crate) struct Outbox {
     tail: Vec<u8>,
     sent: usize,
     len: usize,
+    written: u64,
     /// How long `tail` was when it was last let go.
     last: usize,
 }
@@ -31,6 +32,11 @@ impl Outbox {
     /// Bytes not yet handed to the socket.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes handed to the socket so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Appends by copying.
@@ -85,6 +91,7 @@ impl Outbox {
 
     fn advance(&mut self, mut count: usize) {
         self.len -= count;
+        self.written += count as u64;
         while let Some(part) = self.parts.front_mut() {
             if count < part.len() {
                 return part.advance(count);

@@ -14,7 +14,11 @@ pub(super) fn verdict(text: &str, was_online: bool) -> Verdict {
     match text {
         // After a lost link the server may hold on to the old one for a while.
         "node already active" if was_online => Verdict::TryAgain(Error::NodeActive),
-        "shutdown" | "storage failure" | "close timeout" => {
+        "shutdown"
+        | "storage failure"
+        | "close timeout"
+        | "too many connections"
+        | "too many connections from this address" => {
             Verdict::TryAgain(Error::Refused(text.to_owned()))
         }
         "message too large" => Verdict::TooLarge,
@@ -28,6 +32,7 @@ pub(crate) fn error(text: &str) -> Error {
         "userId unknown" => Error::UserUnknown,
         "nodeId unknown" => Error::NodeUnknown,
         "node already active" => Error::NodeActive,
+        "taken over" => Error::TakenOver,
         _ => Error::Refused(text.to_owned()),
     }
 }

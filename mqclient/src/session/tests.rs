@@ -23,7 +23,7 @@ impl World {
         config.max_unacked = 3;
         config.window = 4;
         change(&mut config);
-        Self { session: Session::new(config, now), now }
+        Self { session: Session::new(config, now, 0), now }
     }
 
     fn online() -> Self {
@@ -297,4 +297,15 @@ fn what_is_no_message_of_ours_ends_the_link() {
     let mut world = World::online();
     world.hear(r#"{"op":"news of a later version"}"#);
     assert!(matches!(world.session.phase(), Phase::Online));
+}
+
+#[test]
+fn two_sessions_give_their_posts_different_ids() {
+    let ids = [0, 1, u32::MAX].map(|first| {
+        let config = Config::new("ws://h", "alice", "s3cret");
+        let mut session = Session::new(config, Instant::now(), first);
+        let (to, message) = (To::user("bob"), Message::data("x"));
+        session.submit(&Request::Post { to, message }).unwrap()
+    });
+    assert_eq!(ids, [1, (1 << 20) + 1, (u64::from(u32::MAX) << 20) + 1]);
 }

@@ -23,6 +23,12 @@ pub(super) struct Unacked {
 }
 
 impl Unacked {
+    /// None yet; their ids begin far from those of other sessions.
+    pub(super) fn beginning(first: u32) -> Self {
+        // Exact in a float, as some read numbers; and room for a million of each.
+        Self { last_id: u64::from(first) << 20, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

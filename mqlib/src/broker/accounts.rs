@@ -1,25 +1,53 @@
 //! Users and nodes: register, addNode, login.
 
 use super::reposts::Posted;
-use super::{Answer, Broker, LinkId, Session};
-use crate::directory::{AddNodeError, Credential, Edit, RegisterError};
+use super::{Answer, Broker, LinkId, Output, Session};
+use crate::credential::InvitationKey;
+use crate::directory::{AddNodeError, Credential, Edit, RegisterError, Registration};
 use crate::node::NodeId;
 use crate::now::{self, Now};
 use crate::queue::{Patience, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Queued, Welcome};
-use crate::request::Version;
-use crate::store::SpoolOp;
+use crate::request::{NodeName, Version};
+use crate::store::{Refusal, SpoolOp};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// What clients of version 2 are told of us.
 const SERVER: &str = concat!("websocket.MQ ", env!("CARGO_PKG_VERSION"));
 
+/// A node that is asked for.
+pub(super) struct NewNode {
+    pub(super) key: Credential,
+    /// Its name, if the client is yet to be told.
+    pub(super) issued: Option<NodeName>,
+}
+
 impl Broker {
-    pub(super) fn register(&mut self, id: LinkId, user: &str, node: Credential, aliases: &str) {
-        match self.directory.register(user, node, aliases) {
-            Ok((accepted, edits)) => {
-                let reply = reply::registered(accepted.as_deref(), None);
+    pub(super) fn register(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        user: &str,
+        node: NewNode,
+        aliases: &str,
+        invitation: Option<InvitationKey>,
+    ) {
+        let registration = self.limits.registration;
+        let registered = self
+            .directory
+            .may_register(registration, invitation.as_ref(), now.wall)
+            .map_err(RegisterError::from)
+            .and_then(|()| self.directory.register(user, node.key, aliases));
+        match registered {
+            Ok((accepted, mut edits)) => {
+                if registration == Registration::Invite
+                    && let Some(key) = invitation
+                {
+                    edits.extend(self.directory.use_up(key, now.wall));
+                }
+                let reply = reply::registered(accepted.as_deref(), None, node.issued.as_ref());
                 self.edit_and_answer(id, edits, reply);
             }
             Err(error) => {
@@ -27,7 +55,7 @@ impl Broker {
                     RegisterError::Exists(aliases) => Some(aliases.as_str()),
                     _ => None,
                 };
-                self.send(id, reply::registered(aliases, Some(&error.to_string())));
+                self.send(id, reply::registered(aliases, Some(&error.to_string()), None));
                 self.settle(id);
             }
         }
@@ -36,8 +64,26 @@ impl Broker {
     /// Answers once the edits are durable; later requests of the link wait until then.
     fn edit_and_answer(&mut self, id: LinkId, edits: Vec<Edit>, reply: Bytes) {
         let token = self.next_token();
-        self.answers.insert(token, Answer { link: id, reply, copied_to: None });
+        self.answers.insert(token, Answer::Reply { link: id, reply, copied_to: None });
         self.set_busy(id);
+        self.spool(SpoolOp::Edit(token, edits));
+    }
+
+    /// Makes invitations; the operator gets them when they are durable.
+    pub(super) fn invite(
+        &mut self,
+        now: Now,
+        number: u64,
+        keys: &[InvitationKey],
+        lifetime: Duration,
+    ) {
+        if self.full {
+            return self.out.push_back(Output::Invited(number, Err(Refusal::DiskFull)));
+        }
+        let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        let edits = self.directory.invite(keys, now.wall.saturating_add(lifetime), now.wall);
+        let token = self.next_token();
+        self.answers.insert(token, Answer::Invited(number));
         self.spool(SpoolOp::Edit(token, edits));
     }
 
@@ -60,7 +106,7 @@ impl Broker {
                 let nodes = self.nodes_of(own.user);
                 self.notify(now, own, Queued::Registered, etc.as_deref(), nodes, None);
             }
-            Err(error) => self.send(id, reply::registered(None, Some(&error.to_string()))),
+            Err(error) => self.send(id, reply::registered(None, Some(&error.to_string()), None)),
         }
         self.settle(id);
     }
@@ -70,11 +116,11 @@ impl Broker {
         id: LinkId,
         own: Option<NodeId>,
         user: &str,
-        new_node: Credential,
+        new_node: NewNode,
         prev_node: Credential,
     ) {
         let added = self.directory.prev_node(own, user, prev_node).and_then(|prev| {
-            match self.directory.add_node(prev.user, new_node) {
+            match self.directory.add_node(prev.user, new_node.key) {
                 Ok((node, edits)) => Ok((prev, node, edits, None)),
                 Err(error @ AddNodeError::Exists(offset)) => {
                     let node = NodeId { user: prev.user, offset };
@@ -85,19 +131,22 @@ impl Broker {
         });
         match added {
             Ok((prev, node, edits, error)) => {
+                // What is copied is counted when it is.
+                self.meet([node.user]);
                 if !edits.is_empty() {
                     let token = self.next_token();
                     self.spool(SpoolOp::Edit(token, edits));
                 }
                 let token = self.next_token();
-                let reply = reply::added(Some(node.offset), error.as_deref());
-                let answer = Answer { link: id, reply, copied_to: Some(node) };
+                let issued = new_node.issued.as_ref();
+                let reply = reply::added(Some(node.offset), error.as_deref(), issued);
+                let answer = Answer::Reply { link: id, reply, copied_to: Some(node) };
                 self.answers.insert(token, answer);
                 self.set_busy(id);
                 self.spool(SpoolOp::Copy(token, prev, node));
             }
             Err(error) => {
-                self.send(id, reply::added(None, Some(&error.to_string())));
+                self.send(id, reply::added(None, Some(&error.to_string()), None));
                 self.settle(id);
             }
         }
@@ -110,17 +159,21 @@ impl Broker {
         user: &str,
         node: Credential,
         version: Version,
+        takeover: bool,
     ) {
         let Some(user) = self.directory.user_id(user) else {
             return self.close(id, Quit::UserUnknown);
         };
         let known = match node {
             Credential::Key(key) => self.directory.node(user, &key),
-            Credential::Empty | Credential::Invalid => None,
+            Credential::Empty | Credential::Invalid | Credential::Reserved => None,
         };
         let Some(node) = known else { return self.close(id, Quit::NodeUnknown) };
-        if self.sessions.contains_key(&node) {
-            return self.close(id, Quit::NodeActive);
+        if let Some(session) = self.sessions.get(&node) {
+            if !takeover {
+                return self.close(id, Quit::NodeActive);
+            }
+            self.take_over(now, session.link, node);
         }
         if let Some(link) = self.links.get_mut(&id) {
             link.node = Some(node);
@@ -144,6 +197,16 @@ impl Broker {
             self.settle(id);
         }
         self.pump(now, node);
+    }
+
+    /// A link that holds a node has to make way: from here on nothing that it sends counts, and what
+    /// was in flight to it waits again.
+    fn take_over(&mut self, now: Now, link: LinkId, node: NodeId) {
+        self.close(link, Quit::TakenOver);
+        if let Some(link) = self.links.get_mut(&link) {
+            link.node = None;
+        }
+        self.left(now, node);
     }
 
     /// Answers a login of version 2, now that it is known what waits.
@@ -172,6 +235,7 @@ impl Broker {
         nodes: Vec<NodeId>,
         answer: Option<super::Poster>,
     ) {
+        self.meet(nodes.iter().map(|node| node.user));
         let id = self.next_id(now);
         let name = self.directory.user(from.user).map(|user| user.name.clone());
         let name = name.unwrap_or_else(|| "".into());

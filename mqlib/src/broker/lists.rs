@@ -70,7 +70,7 @@ impl Broker {
         &mut self,
         now: Now,
         own: NodeId,
-        poster: Poster,
+        mut poster: Poster,
         request: &ListEdit,
         change: ListChange,
         body: Body,
@@ -83,7 +83,15 @@ impl Broker {
         if inviting {
             let users: BTreeSet<_> = change.members.iter().map(|(user, _)| *user).collect();
             let nodes = users.iter().flat_map(|user| self.directory.nodes(*user)).collect();
-            let meant = Meant { nodes, to_one: Vec::new() };
+            let mut meant = Meant { nodes, to_one: Vec::new() };
+            let mut full = self.admit(&mut meant, None);
+            // The editor knows them by their aliases.
+            full.rename(|name| {
+                let user = self.directory.user_id(name)?;
+                let alias = |alias: &&String| self.directory.alias(alias) == Some(user);
+                request.members.iter().find(alias).cloned()
+            });
+            poster.failed.append(full);
             self.send_out(now, own, body, meant, None);
         } else {
             self.discard(body);
@@ -110,6 +118,9 @@ impl Broker {
         users.sort_unstable();
         users.dedup();
         let nodes = users.iter().flat_map(|user| self.directory.nodes(*user)).collect();
-        self.notify(now, own, Queued::ListEdited, Some(&etc), nodes, Some(poster));
+        let mut meant = Meant { nodes, to_one: Vec::new() };
+        // The editor's own node learns of it in any case: its client goes by that.
+        poster.failed.append(self.admit(&mut meant, Some(own)));
+        self.notify(now, own, Queued::ListEdited, Some(&etc), meant.nodes, Some(poster));
     }
 }

@@ -2,10 +2,11 @@
 
 use super::lists::ListEdit;
 use super::{Broker, LinkId, Output, Poster};
+use crate::failed::{Failed, Reason};
 use crate::fanout::fanout;
 use crate::id::MessageId;
 use crate::journal::Post;
-use crate::node::NodeId;
+use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::posted::PostKey;
 use crate::queue::Item;
@@ -23,6 +24,8 @@ pub(super) struct Committing {
     to_one: bool,
     /// The message; a large one is read when its turn comes.
     message: Option<Bytes>,
+    /// Its length in bytes.
+    len: usize,
     /// Who is told, with the last message of a post.
     answer: Option<(Poster, AckError)>,
 }
@@ -108,6 +111,10 @@ impl Broker {
             | Request::Login { .. }
             | Request::Ack { .. } => return,
         };
+        if let Some(why) = self.over_limit(now, own, &carried) {
+            self.send(link, reply::ack(carried.id(), false, AckError::Text(why)));
+            return self.settle(link);
+        }
         // The messages of one post have to fit into one batch.
         let copies = carried.messages();
         if content.body.len().saturating_mul(copies) <= self.limits.large {
@@ -120,6 +127,21 @@ impl Broker {
         self.spool(SpoolOp::Stage(token, content.body, header.len(), copies));
     }
 
+    /// The limit that a request goes beyond, told before anything is done for it.
+    fn over_limit(&mut self, now: Now, own: NodeId, carried: &Carried) -> Option<String> {
+        let limits = &self.limits;
+        if !self.pace.admit(now.mono, own.user, limits) {
+            return Some(format!("too many posts: limit {} per second", limits.posts_per_second));
+        }
+        let Carried::Post { to, .. } = carried else { return None };
+        if to.len() > limits.to {
+            return Some(format!("too many recipients: limit {} names", limits.to));
+        }
+        let to_one = to.iter().filter(|(_, kind)| *kind == Kind::OneNode).count();
+        let why = || format!("too many recipients: limit {} of type 0", limits.to_one);
+        (to_one > limits.to_one).then(why)
+    }
+
     pub(super) fn staged(
         &mut self,
         now: Now,
@@ -127,9 +149,10 @@ impl Broker {
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
         let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
+        let has_left = self.links.get(&link).is_none_or(|link| link.node != Some(own));
         match result {
             // It was posted again, or will be, on another connection, and may overtake nothing there.
-            Ok(copies) if key.is_some() && !self.links.contains_key(&link) => {
+            Ok(copies) if key.is_some() && has_left => {
                 self.discard(Body::Staged { etc: carried.etc(), copies });
             }
             Ok(copies) => {
@@ -156,21 +179,23 @@ impl Broker {
     ) {
         match carried {
             Carried::Post { id, to, no_nodes, .. } => {
-                self.post(now, own, Poster { link, id, key }, &to, no_nodes, None, body);
+                let poster = Poster { link, id, key, failed: Failed::default() };
+                self.post(now, own, poster, &to, no_nodes, None, body);
             }
             Carried::Ping { id, alias, no_nodes, .. } => {
-                let poster = Poster { link, id, key };
+                let poster = Poster { link, id, key, failed: Failed::default() };
                 let owner = self.directory.alias(&alias).and_then(|id| self.directory.user(id));
                 match owner.map(|owner| owner.name.to_string()) {
                     Some(owner) => {
                         let to = [(owner, Kind::AllNodes)];
-                        self.post(now, own, poster, &to, no_nodes, Some(AckError::Null), body);
+                        self.post(now, own, poster, &to, no_nodes, Some(&alias), body);
                     }
                     None => self.refuse(poster, body, "alias not defined"),
                 }
             }
             Carried::ListEdit { id, edit, .. } => {
-                self.edit_list(now, own, Poster { link, id, key }, &edit, body);
+                let poster = Poster { link, id, key, failed: Failed::default() };
+                self.edit_list(now, own, poster, &edit, body);
             }
         }
     }
@@ -180,10 +205,10 @@ impl Broker {
         &mut self,
         now: Now,
         own: NodeId,
-        poster: Poster,
+        mut poster: Poster,
         to: &[(String, Kind)],
         no_nodes: bool,
-        error: Option<AckError>,
+        alias: Option<&str>,
         body: Body,
     ) {
         if to.is_empty() && no_nodes {
@@ -191,11 +216,66 @@ impl Broker {
         }
         let fanout = fanout(&self.directory, own, to, no_nodes);
         if fanout.nodes.len() > self.limits.recipients {
-            return self.refuse(poster, body, "too many recipients");
+            let why = format!("too many recipients: limit {} nodes", self.limits.recipients);
+            return self.refuse(poster, body, &why);
         }
-        let error = error.unwrap_or(fanout.error);
-        let meant = Meant { nodes: fanout.nodes, to_one: fanout.to_one };
+        let mut meant = Meant { nodes: fanout.nodes, to_one: fanout.to_one };
+        let mut full = self.admit(&mut meant, None);
+        let mut error = fanout.error;
+        if let Some(alias) = alias {
+            error = AckError::Null;
+            // Whose it is may be the owner's secret.
+            let owner = |name: &str| to.iter().any(|(to, _)| to == name);
+            full.rename(|name| owner(name).then(|| alias.to_owned()));
+        }
+        poster.failed = fanout.failed;
+        poster.failed.append(full);
         self.send_out(now, own, body, meant, Some((poster, error)));
+    }
+
+    /// Has the nodes of users counted from now on.
+    pub(super) fn meet(&mut self, users: impl IntoIterator<Item = UserId>) {
+        let mut nodes = Vec::new();
+        for user in users {
+            if !self.tally.knows(user) {
+                self.tally.meet(user);
+                nodes.extend(self.directory.nodes(user));
+            }
+        }
+        if !nodes.is_empty() {
+            let (token, up_to) = (self.next_token(), self.ids.last());
+            self.spool(SpoolOp::Measure(token, up_to, nodes));
+        }
+    }
+
+    /// Leaves out the nodes whose queues are full, but for one node; who is not reached for that.
+    pub(super) fn admit(&mut self, meant: &mut Meant, but: Option<NodeId>) -> Failed {
+        self.meet(meant.to_one.iter().flatten().chain(&meant.nodes).map(|node| node.user));
+        let mut full = Vec::new();
+        let has_room = |node: &NodeId, full: &mut Vec<_>| {
+            let limit = self.tally.full(*node, &self.limits).filter(|_| but != Some(*node));
+            full.extend(limit.map(|limit| (*node, limit)));
+            limit.is_none()
+        };
+        meant.to_one.retain_mut(|nodes| {
+            let before = full.len();
+            nodes.retain(|node| has_room(node, &mut full));
+            if !nodes.is_empty() {
+                // One that has room is enough.
+                full.truncate(before);
+            }
+            !nodes.is_empty()
+        });
+        meant.nodes.retain(|node| has_room(node, &mut full));
+        let mut failed = Failed::default();
+        for full in full.chunk_by(|(a, _), (b, _)| a.user == b.user) {
+            let Some((NodeId { user, .. }, limit)) = full.first() else { continue };
+            let others = meant.nodes.binary_search_by_key(user, |node| node.user).is_ok();
+            let offsets = full.iter().map(|(node, _)| node.offset).filter(|_| others).collect();
+            let name = self.directory.user(*user).map(|user| &*user.name).unwrap_or_default();
+            failed.push(name, Reason::Full(offsets, *limit));
+        }
+        failed
     }
 
     fn refuse(&mut self, poster: Poster, body: Body, why: &str) {
@@ -270,12 +350,14 @@ impl Broker {
     }
 
     fn commit_post(&mut self, post: Post, answer: Option<(Poster, AckError)>) {
+        let len = post.content.message_len();
+        self.tally.add(&post.nodes, post.to_one, len);
         let message = match &post.content {
             spool::Content::Whole(message) => Some(message.clone()),
             spool::Content::Staged(_) => None,
         };
         let (id, nodes, to_one) = (post.id, post.nodes.clone(), post.to_one);
-        self.committing.push_back(Committing { id, nodes, to_one, message, answer });
+        self.committing.push_back(Committing { id, nodes, to_one, message, len, answer });
         self.spool(SpoolOp::Commit(post));
     }
 
@@ -283,7 +365,7 @@ impl Broker {
     pub(super) fn committed(&mut self, now: Now, id: MessageId, result: Result<(), Refusal>) {
         let Some(committing) = self.committing.pop_front() else { return };
         debug_assert_eq!(committing.id, id, "commits are answered in order");
-        let Committing { nodes, to_one, message, answer, .. } = committing;
+        let Committing { nodes, to_one, message, len, answer, .. } = committing;
         if result.is_ok() {
             for node in nodes {
                 if let Some(session) = self.sessions.get_mut(&node) {
@@ -292,6 +374,8 @@ impl Broker {
                     self.pump(now, node);
                 }
             }
+        } else {
+            self.tally.remove(&nodes, to_one, len);
         }
         if let Some((poster, error)) = answer {
             self.answer(poster, error, result.map(|()| Some(id)));
@@ -312,12 +396,16 @@ impl Broker {
         error: AckError,
         result: Result<Option<MessageId>, Refusal>,
     ) {
-        let Poster { link, id, .. } = poster;
+        let Poster { link, id, failed, .. } = poster;
+        let error = failed.error(error);
         let version = self.links.get(&link).map(|link| link.version);
         let reply = match (result, version) {
             (Ok(message), Some(Version::V2 { .. })) => {
                 let message = message.map(|message| (message, self.dates.of(message.millis())));
-                reply::acked(&id, true, error, message)
+                match failed.etc() {
+                    Some(etc) => reply::acked_but(&id, error, message, &etc),
+                    None => reply::acked(&id, true, error, message),
+                }
             }
             (Ok(_), _) => reply::ack(&id, true, error),
             (Err(refusal), _) => reply::ack(&id, false, AckError::Text(refusal.to_string())),

@@ -2,7 +2,7 @@
 
 use super::{Broker, LinkId, Output, Timer};
 use crate::id::MessageId;
-use crate::node::NodeId;
+use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::queue::Step;
 use crate::reply::Delivery;
@@ -55,11 +55,14 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(&node) else { return };
         let mut to_one = Vec::new();
         ids.retain(|id| match session.queue.ack(*id) {
-            Some(true) => {
-                to_one.push(*id);
-                false
+            Some(acked) => {
+                self.tally.remove(&[node], acked.to_one, acked.len);
+                if acked.to_one {
+                    to_one.push(*id);
+                }
+                !acked.to_one
             }
-            acked => acked.is_some(),
+            None => false,
         });
         if ids.is_empty() && to_one.is_empty() {
             return;
@@ -87,6 +90,15 @@ impl Broker {
         self.pump(now, node);
     }
 
+    /// Counts no more what waits for a user that is away, if nothing does or is about to.
+    fn forget(&mut self, user: UserId) {
+        let away = self.directory.nodes(user).all(|node| !self.sessions.contains_key(&node));
+        let copied_to = |node: NodeId| node.user == user;
+        if away && !self.answers.values().any(|answer| answer.copied_to().is_some_and(copied_to)) {
+            self.tally.forget(user);
+        }
+    }
+
     /// The node's queue has got older messages than it knows: they are listed anew.
     pub(super) fn relist(&mut self, now: Now, node: NodeId) {
         if let Some(session) = self.sessions.get_mut(&node) {
@@ -97,7 +109,13 @@ impl Broker {
 
     pub(super) fn closed(&mut self, now: Now, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
-        let Some(node) = link.node else { return };
+        if let Some(node) = link.node {
+            self.left(now, node);
+        }
+    }
+
+    /// The node is no longer online.
+    pub(super) fn left(&mut self, now: Now, node: NodeId) {
         let Some(session) = self.sessions.remove(&node) else { return };
         let taken: Vec<MessageId> = session.queue.taken().collect();
         for message in &taken {
@@ -105,6 +123,7 @@ impl Broker {
         }
         if session.queue.is_empty() {
             self.spool(SpoolOp::Tidy(node));
+            self.forget(node.user);
         }
         if !taken.is_empty() {
             for other in self.nodes_of(node.user) {

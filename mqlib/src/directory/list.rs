@@ -7,6 +7,7 @@ use super::{Directory, Edit};
 use crate::name;
 use crate::node::UserId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How a user is in a list.
@@ -68,6 +69,22 @@ pub enum ListError {
         /// The alias as given.
         member: String,
     },
+    /// The list has as many members as the operator allows.
+    #[error("list {list} has too many members: members_per_list is {limit}")]
+    TooManyMembers {
+        /// The list.
+        list: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// A user is in as many lists as the operator allows.
+    #[error("{user} is in too many lists: lists_per_user is {limit}")]
+    TooManyLists {
+        /// The user: who asked, or a member named.
+        user: String,
+        /// The limit.
+        limit: usize,
+    },
     /// The list's name is empty, too long, or not printable.
     #[error("invalid name")]
     InvalidName,
@@ -112,12 +129,7 @@ impl Directory {
                     change.edits.extend(edits);
                 }
                 Err(error) => {
-                    if !change.edits.is_empty() {
-                        match before {
-                            Some(before) => self.lists.insert(list.into(), before),
-                            None => self.lists.remove(list),
-                        };
-                    }
+                    self.undo(list, &before.unwrap_or_default(), &change.edits);
                     return Err(error);
                 }
             }
@@ -135,12 +147,8 @@ impl Directory {
         self.may_extend(EDIT, by, list)?;
         let user = self.user_id(member).ok_or_else(|| request.no_member(EDIT))?;
         let before = self.membership(list, user).flatten().cloned();
-        Ok(self.changed(
-            request,
-            user,
-            before,
-            vec![(by, Some(Member::Full)), (user, Some(Member::Full))],
-        ))
+        let wanted = vec![(by, Some(Member::Full)), (user, Some(Member::Full))];
+        self.changed(request, user, before, wanted)
     }
 
     fn list_invite(&mut self, request: Request<'_>) -> Result<Edited, ListError> {
@@ -153,7 +161,8 @@ impl Directory {
             return Err(ListError::AlreadyMember { list, member });
         }
         let invited = Member::Invited(member.to_owned());
-        Ok(self.changed(request, user, None, vec![(by, Some(Member::Full)), (user, Some(invited))]))
+        let wanted = vec![(by, Some(Member::Full)), (user, Some(invited))];
+        self.changed(request, user, None, wanted)
     }
 
     fn list_remove(&mut self, request: Request<'_>) -> Result<Edited, ListError> {
@@ -166,7 +175,7 @@ impl Directory {
         let user = self.user_id(member);
         let user = user.filter(|user| self.membership(list, *user).flatten().is_some());
         let user = user.ok_or_else(|| request.no_member(EDIT))?;
-        Ok(self.changed(request, user, None, vec![(user, None)]))
+        self.changed(request, user, None, vec![(user, None)])
     }
 
     /// Whoever is in a list may add to it, and anyone may begin one.
@@ -191,8 +200,9 @@ impl Directory {
         member: UserId,
         before: Option<Member>,
         wanted: Vec<(UserId, Option<Member>)>,
-    ) -> Edited {
+    ) -> Result<Edited, ListError> {
         let list: Arc<str> = request.list.into();
+        self.has_room(&list, &wanted)?;
         let mut edits = Vec::new();
         for (user, wish) in wanted {
             if self.membership(&list, user).flatten() != wish.as_ref() {
@@ -201,7 +211,60 @@ impl Directory {
                 edits.push(edit);
             }
         }
-        (member, before, edits)
+        Ok((member, before, edits))
+    }
+
+    /// Do the limits allow those who are not in the list yet to be in it?
+    fn has_room(&self, list: &str, wanted: &[(UserId, Option<Member>)]) -> Result<(), ListError> {
+        let (in_list, limits) = (self.lists.get(list), &self.limits);
+        let mut new: Vec<UserId> = wanted
+            .iter()
+            .filter(|(user, wish)| {
+                wish.is_some() && in_list.is_none_or(|members| !members.contains_key(user))
+            })
+            .map(|(user, _)| *user)
+            .collect();
+        new.dedup();
+        let members = in_list.map_or(0, BTreeMap::len) + new.len();
+        if !new.is_empty() && members > limits.members_per_list {
+            let limit = limits.members_per_list;
+            return Err(ListError::TooManyMembers { list: list.to_owned(), limit });
+        }
+        let limit = limits.lists_per_user;
+        let full = |user: &UserId| self.in_lists.get(user).is_some_and(|count| *count >= limit);
+        match new.into_iter().find(full) {
+            Some(user) => {
+                let user = self.user(user).map(|user| user.name.to_string()).unwrap_or_default();
+                Err(ListError::TooManyLists { user, limit })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a list again what it was before some edits.
+    fn undo(&mut self, list: &str, before: &BTreeMap<UserId, Member>, edits: &[Edit]) {
+        for edit in edits {
+            if let Edit::Member(_, user, _) = edit {
+                self.apply(&Edit::Member(list.into(), *user, before.get(user).cloned()));
+            }
+        }
+    }
+
+    /// A user is no longer in a list; the last takes it along.
+    pub(super) fn take_out(&mut self, list: &str, user: UserId) {
+        let Some(members) = self.lists.get_mut(list) else { return };
+        if members.remove(&user).is_none() {
+            return;
+        }
+        if members.is_empty() {
+            self.lists.remove(list);
+        }
+        if let Some(count) = self.in_lists.get_mut(&user) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_lists.remove(&user);
+            }
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Entry {
             Edit::Member(list, user, Some(member)) => {
                 Some(Self::Member(list.clone(), user.0, member.clone()))
             }
-            Edit::Member(_, _, None) => None,
+            Edit::Member(_, _, None) | Edit::Invitation(..) => None,
         }
     }
 

@@ -22,10 +22,12 @@ pub(super) const V: usize = 13;
 pub(super) const WINDOW: usize = 14;
 pub(super) const IDS: usize = 15;
 pub(super) const MEMBERS: usize = 16;
+pub(super) const TAKEOVER: usize = 17;
+pub(super) const INVITE: usize = 18;
 
-pub(super) const NAMES: [&str; 17] = [
+pub(super) const NAMES: [&str; 19] = [
     "op", "userId", "newNode", "aliases", "prevNode", "nodeId", "id", "to", "alias", "type",
-    "member", "etc", "noNodes", "v", "window", "ids", "members",
+    "member", "etc", "noNodes", "v", "window", "ids", "members", "takeover", "invite",
 ];
 
 /// The known fields of a JSON object; none of them for a JSON value that is no object.

@@ -1,14 +1,14 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
 use super::recall::{Remember, Remembered};
-use super::{Content, STAGED, Staged};
+use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
 use crate::disk::{Disk, Room};
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
 use crate::posted::Entry;
 use bytes::Bytes;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -93,8 +93,22 @@ pub enum Job {
         from: Arc<str>,
         /// The directory of the node that gets it.
         to: Arc<str>,
-        /// What the first node has acked already.
+        /// What one of them has acked already.
         except: Vec<MessageId>,
+        /// What it has got so far, but for what is for one node only.
+        copied: Amount,
+    },
+    /// Count what waits for nodes. Thousands of files may be looked at, so it is no job for the
+    /// thread that reads for everyone.
+    Measure {
+        /// To be handed back.
+        token: u64,
+        /// Only up to this one.
+        up_to: MessageId,
+        /// The nodes.
+        directories: Vec<ToMeasure>,
+        /// Messages for one node of a user that are not to be counted.
+        to_one: HashSet<MessageId>,
     },
     /// Make all files durable, so that a use of the journal can be freed.
     Checkpoint {
@@ -140,8 +154,10 @@ pub enum JobDone {
     Read(NodeId, Vec<ReadOne>),
     /// A large body: its files, its length and its checksum.
     Staged(u64, Vec<u64>, io::Result<(u64, u32)>),
-    /// A node has what another has.
-    Copied(u64, io::Result<()>),
+    /// A node has what another has; how much of it is new to it, but for what is for one node only.
+    Copied(u64, io::Result<Amount>),
+    /// What waits for nodes.
+    Measured(u64, io::Result<Measured>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
     /// The room that is left.
@@ -215,12 +231,22 @@ impl Job {
                 shop.unstage(&numbers);
                 JobDone::Nothing
             }
-            Self::Copy { token, from, to, except } => match shop.copy(&from, &to, &except) {
-                Err(error) if is_full(&error) => {
-                    JobDone::Again(Self::Copy { token, from, to, except }, error)
+            Self::Copy { token, from, to, except, mut copied } => {
+                match shop.copy(&from, &to, &except, &mut copied) {
+                    Err(error) if is_full(&error) => {
+                        JobDone::Again(Self::Copy { token, from, to, except, copied }, error)
+                    }
+                    result => JobDone::Copied(token, result.map(|()| copied)),
                 }
-                result => JobDone::Copied(token, result),
-            },
+            }
+            Self::Measure { token, up_to, directories, to_one } => {
+                match shop.measure(up_to, &directories, to_one.clone()) {
+                    Err(error) if is_full(&error) => {
+                        JobDone::Again(Self::Measure { token, up_to, directories, to_one }, error)
+                    }
+                    result => JobDone::Measured(token, result),
+                }
+            }
             Self::Checkpoint { epoch, staged } => {
                 let result = disk.sync_all();
                 if result.is_ok() {
@@ -261,9 +287,7 @@ impl FileJob {
                 let create = || disk.create(&first, 0, &[line.as_bytes(), message]);
                 match shop.in_directory(&first, create) {
                     Err(error) if exists(&error) => {
-                        // What a crash left may be cut short; then it is no message, and goes.
-                        if self.recovered && !shop.is_whole(&first, message) {
-                            shop.remove(&first)?;
+                        if self.recovered && shop.make_room(&first, message)? {
                             shop.in_directory(&first, create)?;
                         }
                     }
@@ -289,8 +313,7 @@ impl FileJob {
                         // Of a staged body there is one file only.
                         Content::Staged(_) => continue,
                     };
-                    if self.recovered && !shop.is_whole(&path, message) {
-                        shop.remove(&path)?;
+                    if self.recovered && shop.make_room(&path, message)? {
                         shop.in_directory(&path, || disk.link(&first, &path))?;
                     }
                 }
@@ -328,6 +351,13 @@ pub(super) fn is_planted(error: &io::Error) -> bool {
     loops || error.kind() == ErrorKind::NotADirectory
 }
 
+/// Something else stands where a file should: a link, a directory, or what cannot be read as a file.
+fn is_no_file(error: &io::Error) -> bool {
+    is_planted(error)
+        || matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::IsADirectory)
+        || error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
+}
+
 /// How often a directory that goes away is made again.
 const TRIES: usize = 8;
 
@@ -348,9 +378,18 @@ impl Shop<'_> {
         }
     }
 
-    fn is_whole(&mut self, path: &str, message: &[u8]) -> bool {
-        let read = self.disk.read(path).ok().and_then(|content| super::parse(content).ok());
-        read.is_some_and(|read| read == message)
+    /// Makes room for a message whose file a crash may have left there. `false` if it is whole.
+    fn make_room(&mut self, path: &str, message: &[u8]) -> io::Result<bool> {
+        match self.disk.read(path).map(super::parse) {
+            Ok(Ok(read)) if read == message => return Ok(false),
+            Err(error) if is_no_file(&error) => {
+                (self.note)(format!("{path} is no file; it is moved to {}", super::QUARANTINE));
+                self.quarantine(path, "something else stood in the place of a file of ours")?;
+            }
+            // Cut short, so it is no message.
+            _ => self.remove(path)?,
+        }
+        Ok(true)
     }
 
     /// Makes the directory of `path` when it turns out to be missing, also when another worker tidies
@@ -515,11 +554,18 @@ impl Shop<'_> {
         }
     }
 
-    fn copy(&mut self, from: &str, to: &str, except: &[MessageId]) -> io::Result<()> {
+    /// Links what is in one directory into another; what is new there is added to `copied`.
+    fn copy(
+        &mut self,
+        from: &str,
+        to: &str,
+        except: &[MessageId],
+        copied: &mut Amount,
+    ) -> io::Result<()> {
         let disk = self.disk;
         let names = self.names(from)?;
         for name in names {
-            let Some((id, _)) = super::parse_name(&name) else { continue };
+            let Some((id, to_one)) = super::parse_name(&name) else { continue };
             if except.contains(&id) {
                 continue;
             }
@@ -539,7 +585,13 @@ impl Shop<'_> {
                         self.in_directory(&target, || disk.link(&source, &target))?;
                     }
                 }
-                result => result?,
+                result => {
+                    result?;
+                    if !to_one {
+                        let len = disk.lengths(to, &[name]).pop().and_then(Result::ok);
+                        copied.add_file(len.unwrap_or(0));
+                    }
+                }
             }
         }
         self.disk.sync_all()

@@ -49,7 +49,14 @@ pub(crate) fn quarantine(disk: &dyn Disk, path: &str, why: &str) -> io::Result<O
     let mut number = 0;
     let target = loop {
         let target = if number == 0 { name.clone() } else { format!("{name}.{number}") };
-        match disk.link(path, &target) {
+        let moved = match disk.link(path, &target) {
+            // A directory has no second name.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                disk.rename_directory(path, &target)
+            }
+            linked => linked,
+        };
+        match moved {
             Err(error) if exists(&error) && number < SAME_NAMES => number += 1,
             Err(error) if missing(&error) => return Ok(None),
             result => {

@@ -7,16 +7,24 @@ use super::{FILES_PER_JOB, FILING_JOBS, RETRY, Store};
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
-use crate::spool::{self, FileJob, Job, JobDone};
+use crate::spool::{self, Amount, FileJob, Job, JobDone};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 impl Store {
     pub(super) fn unlink(&mut self, node: NodeId, ids: Vec<(MessageId, Epoch)>) {
+        let Some((node, ids)) = self.holds.take((node, ids)) else { return };
         match self.directory(node) {
             Some(directory) => self.jobs.push_back(Job::Unlink { node, directory, ids }),
             // A user that is gone has no directory either.
             None => self.unlinked(node, ids),
+        }
+    }
+
+    /// Removes what was held while directories were looked at.
+    pub(super) fn release(&mut self, token: u64) {
+        for (node, ids) in self.holds.end(token) {
+            self.unlink(node, ids);
         }
     }
 
@@ -62,14 +70,19 @@ impl Store {
         let mut waiting = Vec::new();
         for copying in std::mem::take(&mut self.copies) {
             let unfiled = |entry: &Entry| entry.id <= copying.last && entry.waits_for(copying.from);
+            let held = [copying.from, copying.to].map(|node| self.holds.covers(node));
             let ends = (self.directory(copying.from), self.directory(copying.to));
             match ends {
-                (Some(from), Some(to)) if !self.index.iter().any(unfiled) => {
-                    let except = self.deleting.of(copying.from);
-                    self.jobs.push_back(Job::Copy { token: copying.token, from, to, except });
+                (Some(from), Some(to)) if held == [false; 2] && !self.index.iter().any(unfiled) => {
+                    // What the other has acked itself is about to be removed there.
+                    let mut except = self.deleting.of(copying.from);
+                    except.extend(self.deleting.of(copying.to));
+                    let (token, copied) = (copying.token, Amount::default());
+                    self.holds.begin(token, [copying.to].into());
+                    self.jobs.push_back(Job::Copy { token, from, to, except, copied });
                 }
                 (Some(_), Some(_)) => waiting.push(copying),
-                _ => self.done.push_back(SpoolDone::Copied(copying.token)),
+                _ => self.done.push_back(SpoolDone::Copied(copying.token, Amount::default())),
             }
         }
         self.copies = waiting;
@@ -187,8 +200,12 @@ impl Store {
                 self.done.push_back(SpoolDone::Staged(token, result));
             }
             JobDone::Copied(token, result) => {
-                result.map_err(Fatal::Spool)?;
-                self.done.push_back(SpoolDone::Copied(token));
+                let copied = result.map_err(Fatal::Spool)?;
+                self.release(token);
+                self.done.push_back(SpoolDone::Copied(token, copied));
+            }
+            JobDone::Measured(token, result) => {
+                self.measured(token, result.map_err(Fatal::Spool)?);
             }
             JobDone::Checkpointed(epoch, result) => {
                 result.map_err(Fatal::Spool)?;

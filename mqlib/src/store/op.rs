@@ -6,7 +6,7 @@ use crate::journal::{self, Post};
 use crate::node::NodeId;
 use crate::posted::Entry;
 use crate::registry::RegistryError;
-use crate::spool::{Content, Staged};
+use crate::spool::{Amount, Content, Measured, Staged};
 use bytes::Bytes;
 use std::io;
 
@@ -27,6 +27,9 @@ pub enum SpoolOp {
     Read(NodeId, MessageId, bool),
     /// Give the second node all that waits for the first, durably. Answered by `Copied`.
     Copy(u64, NodeId, NodeId),
+    /// How much waits for nodes now, up to an id; nothing later is theirs yet, nor is anything being
+    /// copied to them. Answered by `Measured`.
+    Measure(u64, MessageId, Vec<NodeId>),
     /// Take a large body, in so many copies, behind a header of so many bytes. Answered by `Staged`.
     Stage(u64, Bytes, usize, usize),
     /// These large bodies are not needed.
@@ -51,8 +54,11 @@ pub enum SpoolDone {
     Listed(u64, NodeId, Vec<(MessageId, bool)>, Option<MessageId>, usize),
     /// A message; `None` if it is no longer there, or damaged.
     Loaded(NodeId, MessageId, Option<Bytes>),
-    /// The node has all that the other has.
-    Copied(u64),
+    /// The node has all that the other has; how much of it is new to it, but for what is for one node
+    /// only.
+    Copied(u64, Amount),
+    /// How much waited for these nodes when that was asked.
+    Measured(Vec<NodeId>, Measured),
     /// The copies of a large body: number, length, checksum.
     Staged(u64, Result<Vec<StagedBody>, Refusal>),
     /// The disk has become full, or has room again. While it is full, changes of the directory are

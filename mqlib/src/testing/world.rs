@@ -16,6 +16,7 @@ use crate::id::MessageId;
 use crate::limits::Limits;
 use crate::node::NodeId;
 use crate::now::Now;
+use crate::quit::Quit;
 use crate::registry::Birth;
 use crate::reply::Reply;
 use crate::spool::{self, Job, JobDone};
@@ -31,6 +32,8 @@ const LARGE: usize = 4096;
 const STEPS: usize = 600;
 /// Steps that a healthy world needs at most to come to rest.
 const REST: usize = 20_000;
+/// Posts after the last fault, while queues of earlier lives are emptied.
+const POSTS: u64 = 60;
 
 /// A running server: what a crash takes away.
 struct Server {
@@ -60,11 +63,22 @@ pub(super) struct World {
     now: Now,
     links: u64,
     posts: u64,
+    /// For whom each post is by name, and for whom it was handed to the store.
+    meant: HashMap<u64, Vec<NodeId>>,
+    stored: HashMap<u64, Vec<NodeId>>,
+    full: u64,
     /// Who posted each post, by its number.
     senders: Vec<NodeRef>,
     crashes: u64,
-    /// No more faults: the world comes to rest.
+    /// Links that their clients have left, unknown to the server, and what they had received.
+    ghosts: Vec<(LinkId, Vec<MessageId>)>,
+    /// Those that were taken over, and are about to end.
+    taken_over: Vec<LinkId>,
+    takeovers: u64,
+    /// No more faults: the world comes to rest,
     calm: bool,
+    /// after so many posts more.
+    posts_left: u64,
 }
 
 impl World {
@@ -81,9 +95,16 @@ impl World {
             now: Now { mono: Duration::ZERO, wall: 1_700_000_000_000 },
             links: 0,
             posts: 0,
+            meant: HashMap::new(),
+            stored: HashMap::new(),
+            full: 0,
             senders: Vec::new(),
             crashes: 0,
+            ghosts: Vec::new(),
+            taken_over: Vec::new(),
+            takeovers: 0,
             calm: false,
+            posts_left: POSTS,
         }
     }
 
@@ -97,6 +118,8 @@ impl World {
             acked: self.history.counts().acked,
             delivered: self.history.counts().deliveries,
             crashes: self.crashes,
+            takeovers: self.takeovers,
+            full: self.full,
         })
     }
 
@@ -115,6 +138,8 @@ impl World {
             min_free: 1,
             listing: 5,
         };
+        // Queues that are often full, and queues that grow long.
+        let queue_messages = if self.chance(50) { 12 } else { 1000 };
         loop {
             let disk = self.disk.mount();
             let birth = Birth { salt: [1; 32], tag: 7 };
@@ -133,6 +158,8 @@ impl World {
                         warm: 2000,
                         pending: 6,
                         flying: 3000,
+                        queue_messages,
+                        queue_bytes: u64::from(queue_messages) << 11,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -161,6 +188,8 @@ impl World {
     fn crash(&mut self) -> Result<(), Violation> {
         self.crashes += 1;
         self.server = None;
+        self.ghosts.clear();
+        self.taken_over.clear();
         for client in &mut self.clients {
             client.disconnected();
         }
@@ -212,7 +241,8 @@ impl World {
                 self.disk.fail_next(None, after, error);
             }
             977..980 => self.disk.set_full(true),
-            980..998 => self.disk.set_full(false),
+            980..995 => self.disk.set_full(false),
+            995..998 => self.end_ghost(),
             _ => self.stop()?,
         }
         self.poll()
@@ -285,6 +315,9 @@ impl World {
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
             }
+            if let SpoolDone::Refused(id, _) = &done {
+                self.history.not_stored(*id);
+            }
             server.broker.handle(now, Input::Spool(done));
         }
         self.after(healthy)
@@ -338,6 +371,10 @@ impl World {
                 Output::Spool(op) => self.spool(op)?,
                 Output::Send(link, message) => self.receive(link, &message)?,
                 Output::Deliver(link, delivery) => self.receive(link, &delivery.to_bytes())?,
+                Output::Close(link, Quit::TakenOver) => {
+                    self.takeovers += 1;
+                    self.taken_over.push(link);
+                }
                 Output::Close(link, _) => {
                     let client = self.clients.iter_mut().find(|client| client.link == Some(link));
                     if let Some(client) = client {
@@ -345,7 +382,7 @@ impl World {
                     }
                     self.handle(Input::Closed(link));
                 }
-                Output::Settled(..) | Output::Trouble(_) => {}
+                Output::Settled(..) | Output::Invited(..) | Output::Trouble(_) => {}
             }
         }
         Ok(())
@@ -364,6 +401,8 @@ impl World {
                     }
                     spool::Content::Staged(staged) => server.staged.remove(&staged.number),
                 };
+                let stored = number.map(|number| self.stored.entry(number).or_default());
+                stored.into_iter().for_each(|nodes| nodes.extend(&post.nodes));
                 let post_ref = number.and_then(|number| post_ref(&self.senders, number));
                 let nodes: Vec<_> = post.nodes.iter().map(|&node| node.into()).collect();
                 self.history.committing(post_ref, post.id, &nodes, post.to_one);
@@ -409,6 +448,10 @@ impl World {
         }
         self.history.settle();
         self.history.verdict()?;
+        let counted = self.server.as_ref().map(|server| server.broker.counted());
+        if let Some(counted) = counted.filter(|counted| !counted.is_empty()) {
+            return Err(Violation::Miscounted(counted));
+        }
         self.check_spool()
     }
 

@@ -1,12 +1,14 @@
-//! The WebSocket door: a listener, and a task for each connection.
+//! The life of a link: what its task does once it has shaken hands.
 //!
-//! A link's task reads messages, parses them and hashes node names, all in parallel to other links,
+//! The task reads messages, parses them and hashes node names, all in parallel to other links,
 //! and hands requests to the broker in their order. It stops reading while too many are unsettled
 //! or too much waits to be sent, so a client that does not listen costs no more than it is allowed.
 //! What the broker sends is written in one go for all that is there.
 
+use super::census::Seat;
+use super::entrance::Door;
+use super::pulse::Pulse;
 use crate::engine::Event;
-use crate::hasher::Hasher;
 use crate::post_office::{LinkHandle, ToLink};
 use bytes::Bytes;
 use mqlib::broker::{Asked, LinkId};
@@ -15,24 +17,17 @@ use mqlib::reply;
 use mqlib::request::{Incoming, Op, Request};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::time::Instant;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::time::{sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use wsstream::{Error, Limits, Link};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use wsstream::{Error, Link, Stream};
 
-/// A handshake that has begun ends by then, or the connection is closed.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long we wait for the peer's FIN when we close.
-const CLOSE: Duration = Duration::from_secs(2);
+pub(super) const CLOSE: Duration = Duration::from_secs(2);
 /// How long we wait for it when the peer has begun to close.
 const CLOSED_BY_PEER: Duration = Duration::from_secs(10);
 /// Requests of a link that may be unsettled before it is read no further.
@@ -41,126 +36,52 @@ const UNSETTLED: usize = 256;
 const UNSETTLED_BYTES: usize = 1 << 20;
 /// Requests handed to the broker at once.
 const AT_ONCE: usize = 64;
-/// How long accepting pauses when there is no file descriptor left.
-const PAUSE: Duration = Duration::from_millis(100);
 
-/// What all links share.
-pub(crate) struct Door {
-    pub(crate) limits: Limits,
-    /// A connection that has said nothing by then is closed.
-    pub(crate) login_timeout: Duration,
-    pub(crate) hasher: Hasher,
-    pub(crate) events: UnboundedSender<Event>,
-    pub(crate) next: AtomicU64,
-    pub(crate) tasks: TaskTracker,
-    /// The server stops: connections that have not begun to speak are closed.
-    pub(crate) stopping: CancellationToken,
-}
-
-/// Accepts connections until it is dropped.
-pub(crate) async fn listen(door: Arc<Door>, listener: TcpListener) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let door = door.clone();
-                door.tasks.clone().spawn(async move { door.serve(stream, peer).await });
-            }
-            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                tracing::warn!("no connection can be accepted for now: {error}");
-                sleep(PAUSE).await;
-            }
-        }
+/// The life of a link, from its handshake to its end.
+pub(super) async fn live(
+    door: &Door,
+    link: Link<Stream>,
+    peer: IpAddr,
+    connected: Instant,
+    seat: Seat,
+) {
+    let id = LinkId(door.next.fetch_add(1, Ordering::Relaxed));
+    let (mail, inbox) = mpsc::unbounded_channel();
+    let handle = LinkHandle {
+        mail,
+        unsettled: Arc::new(AtomicUsize::new(0)),
+        parked: Arc::new(AtomicBool::new(false)),
+    };
+    let session = Session {
+        id,
+        door,
+        pulse: Pulse::of(&link, door.limits.ping),
+        link,
+        peer,
+        inbox,
+        letters: Vec::new().into_iter(),
+        handle: handle.clone(),
+        sizes: VecDeque::new(),
+        bytes: 0,
+        user: None,
+        quiet: false,
+        _seat: seat,
+    };
+    if door.events.send(Event::Opened(id, handle, connected)).is_ok() {
+        session.run().await;
+        // If nobody listens any more, the server is going down anyway.
+        let _ = door.events.send(Event::Closed(id));
     }
-}
-
-impl Door {
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        let connected = Instant::now();
-        // Boxed like all that does not last: a link is idle most of its life.
-        let Some(link) = Box::pin(self.meet(stream, peer, connected)).await else { return };
-        let id = LinkId(self.next.fetch_add(1, Ordering::Relaxed));
-        let (mail, inbox) = mpsc::unbounded_channel();
-        let handle = LinkHandle {
-            mail,
-            unsettled: Arc::new(AtomicUsize::new(0)),
-            parked: Arc::new(AtomicBool::new(false)),
-        };
-        let session = Session {
-            id,
-            door: self,
-            link,
-            inbox,
-            letters: Vec::new().into_iter(),
-            handle: handle.clone(),
-            sizes: VecDeque::new(),
-            bytes: 0,
-            user: None,
-            quiet: false,
-        };
-        if self.events.send(Event::Opened(id, handle, connected)).is_ok() {
-            session.run().await;
-            // If nobody listens any more, the server is going down anyway.
-            let _ = self.events.send(Event::Closed(id));
-        }
-    }
-
-    /// The link of a new connection, once it has said what it speaks; `None` if it is closed.
-    async fn meet(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        connected: Instant,
-    ) -> Option<Link<TcpStream>> {
-        if let Err(error) = prepare(&stream) {
-            tracing::debug!("{peer}: {error}");
-            return None;
-        }
-        // The first byte decides the framing; who says nothing is taken for an original client.
-        let mut first = [0];
-        tokio::select! {
-            _ = stream.peek(&mut first) => {}
-            () = sleep_until((connected + self.login_timeout).into()) => {
-                self.send_away(stream, Some(Quit::LoginTimeout)).await;
-                return None;
-            }
-            () = self.stopping.cancelled() => {
-                self.send_away(stream, None).await;
-                return None;
-            }
-        }
-        match timeout(HANDSHAKE, Link::accept(stream, &self.limits)).await {
-            Ok(Ok(link)) => return Some(link),
-            Ok(Err(error)) => tracing::debug!("{peer}: {error}"),
-            Err(_) => tracing::debug!("{peer}: no handshake in time"),
-        }
-        None
-    }
-}
-
-impl Door {
-    /// Closes a connection that has not said what it speaks.
-    async fn send_away(&self, stream: TcpStream, quit: Option<Quit>) {
-        if let Ok(link) = Link::connect_raw(stream, &self.limits).await {
-            link.close(quit.as_ref().map(reply::quit), CLOSE).await;
-        }
-    }
-}
-
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    rustix::net::sockopt::set_socket_keepalive(stream, true)?;
-    rustix::net::sockopt::set_tcp_keepidle(stream, Duration::from_secs(60))?;
-    rustix::net::sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
-    rustix::net::sockopt::set_tcp_keepcnt(stream, 4)?;
-    Ok(())
 }
 
 /// One connection.
 struct Session<'a> {
     id: LinkId,
     door: &'a Door,
-    link: Link<TcpStream>,
+    link: Link<Stream>,
+    peer: IpAddr,
+    /// On a WebSocket.
+    pulse: Option<Pulse>,
     inbox: UnboundedReceiver<Vec<ToLink>>,
     /// What is left of the last that came from there.
     letters: std::vec::IntoIter<ToLink>,
@@ -172,6 +93,7 @@ struct Session<'a> {
     user: Option<String>,
     /// The server stops: nothing is read any more.
     quiet: bool,
+    _seat: Seat,
 }
 
 /// Why a session's loop has something to do.
@@ -232,7 +154,21 @@ impl Session<'_> {
                 Poll::Pending => break,
             }
         }
-        if messages.is_empty() { Poll::Pending } else { Poll::Ready(Wake::Messages(messages)) }
+        if !messages.is_empty() {
+            return Poll::Ready(Wake::Messages(messages));
+        }
+        let is_read = self.has_room();
+        let dead = match &mut self.pulse {
+            Some(pulse) => ready!(pulse.poll_dead(cx, &mut self.link, is_read)),
+            None => return Poll::Pending,
+        };
+        Poll::Ready(match dead {
+            Ok(()) => {
+                tracing::debug!("the peer of link {} is silent", self.id.0);
+                Wake::Close(None)
+            }
+            Err(error) => Wake::Gone(Some(error)),
+        })
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
@@ -326,7 +262,7 @@ impl Session<'_> {
             if let Ok(Request::Login { user, .. }) = &incoming.request {
                 self.user.get_or_insert_with(|| user.clone());
             }
-            match Box::pin(self.door.hasher.ask(incoming, own.as_deref())).await {
+            match Box::pin(self.door.hasher.ask(incoming, self.peer, own.as_deref())).await {
                 Ok(asked) => requests.push(asked),
                 Err(error) => {
                     tracing::warn!("{error}");

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 pub(crate) use wsstream::Framing;
-use wsstream::{Limits, Link};
+use wsstream::{Limits, Link, Stream};
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -122,12 +122,20 @@ pub(crate) struct Server {
     child: Child,
     log: PathBuf,
     pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Server {
     pub(crate) fn start(store: &Store) -> Self {
         Self::start_with(store, program(), "off")
+    }
+
+    /// A server that listens with TLS, too.
+    pub(crate) fn start_with_tls(store: &Store) -> Self {
+        let mut command = program();
+        command.args(["--listen-tls", "127.0.0.1:0"]);
+        Self::start_with(store, command, "off")
     }
 
     pub(crate) fn start_with_admin(store: &Store) -> Self {
@@ -139,10 +147,11 @@ impl Server {
         let log = File::options().create(true).append(true).open(store.log()).unwrap();
         command.arg("--store").arg(store.path()).args(["--listen", "127.0.0.1:0"]);
         command.args(["--admin", admin]).stdout(Stdio::piped()).stderr(log);
+        let with_tls = command.get_args().any(|argument| argument == "--listen-tls");
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let mut server =
-            Self { child, log: store.log(), address: SocketAddr::from(([0; 4], 0)), admin: None };
+        let address = SocketAddr::from(([0; 4], 0));
+        let mut server = Self { child, log: store.log(), address, tls: None, admin: None };
         // It says so when it is ready, and nothing after.
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -158,8 +167,9 @@ impl Server {
             address.parse().unwrap()
         };
         let address = next("listening on ");
+        let tls = with_tls.then(|| next("listening with TLS on "));
         let page = (admin != "off").then(|| next("admin on "));
-        (server.address, server.admin) = (address, page);
+        (server.address, server.tls, server.admin) = (address, tls, page);
         server
     }
 
@@ -236,7 +246,7 @@ pub(crate) fn message(header: &str, body: &[u8]) -> Vec<u8> {
 
 /// One connection of a client.
 pub(crate) struct Client {
-    link: Link<TcpStream>,
+    link: Link<Stream>,
     deliveries: VecDeque<Reply>,
     posts: u64,
 }
@@ -245,12 +255,15 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr, framing: Framing) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream.into(), framing).await
+    }
+
+    /// A client over a connection that is there.
+    pub(crate) async fn over(stream: Stream, framing: Framing) -> Self {
         let limits = Limits { max_message: 32 << 20, ..Limits::default() };
         let link = match framing {
             Framing::Raw => Link::connect_raw(stream, &limits).await,
-            Framing::WebSocket => {
-                Link::connect_ws(stream, &format!("ws://{address}/mq"), &limits).await
-            }
+            Framing::WebSocket => Link::connect_ws(stream, "ws://localhost/mq", &limits).await,
         };
         Self { link: link.unwrap(), deliveries: VecDeque::new(), posts: 0 }
     }
@@ -287,6 +300,12 @@ impl Client {
             assert_eq!(info.as_deref(), Some("ok login"), "{user}");
             return client;
         }
+    }
+
+    /// Logs in over this connection.
+    pub(crate) async fn log_in(&mut self, user: &str, node: &str) {
+        self.send(&json!({"op": "login", "userId": user, "nodeId": node}), b"").await;
+        assert_eq!(self.reply().await.info.as_deref(), Some("ok login"), "{user}");
     }
 
     pub(crate) async fn send(&mut self, header: &Value, body: &[u8]) {

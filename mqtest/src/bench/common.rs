@@ -13,6 +13,9 @@ pub(crate) struct Common {
     /// Which framing the clients speak
     #[arg(long, value_enum, default_value_t = Framing::Ws)]
     pub(crate) framing: Framing,
+    /// The clients speak TLS (they register without)
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Which version of the protocol the clients speak
     #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     protocol: u8,

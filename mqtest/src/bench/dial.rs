@@ -3,6 +3,7 @@
 use super::common::{Framing, Protocol};
 use super::people;
 use super::wire::Wire;
+use crate::tls::Tls;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use mqlib::header;
@@ -11,6 +12,7 @@ use mqlib::request;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a connection, and then a reply, may take.
@@ -19,9 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(5);
 
 /// How a client speaks to the server, and where that is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dial {
     pub(crate) addr: SocketAddr,
+    /// It speaks TLS there.
+    pub(crate) tls: Option<Tls>,
     pub(crate) framing: Framing,
     pub(crate) protocol: Protocol,
 }
@@ -42,6 +46,18 @@ pub(crate) async fn connect(addr: SocketAddr, framing: Framing) -> anyhow::Resul
     wire.with_context(|| format!("cannot connect to {addr}"))
 }
 
+/// Connects, and speaks TLS.
+async fn connect_tls(addr: SocketAddr, framing: Framing, tls: &Tls) -> anyhow::Result<Wire> {
+    let connecting = async {
+        let tcp = TcpStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        Wire::over(tls.connect(tcp).await?, addr, framing).await
+    };
+    let wire = timeout(PATIENCE, connecting).await;
+    let wire = wire.context("the server does not answer").flatten();
+    wire.with_context(|| format!("cannot connect to {addr} with TLS"))
+}
+
 /// The next message.
 pub(crate) async fn message(wire: &mut Wire) -> anyhow::Result<Bytes> {
     timeout(PATIENCE, wire.message()).await.context("the server does not answer")?
@@ -57,7 +73,10 @@ impl Dial {
     pub(crate) async fn log_in(self, user: u32) -> anyhow::Result<Session> {
         let deadline = Instant::now() + LINGER;
         loop {
-            let mut wire = connect(self.addr, self.framing).await?;
+            let mut wire = match &self.tls {
+                Some(tls) => connect_tls(self.addr, self.framing, tls).await?,
+                None => connect(self.addr, self.framing).await?,
+            };
             wire.send(&login(user, self.protocol)?).await?;
             match welcome(&message(&mut wire).await?, self.protocol)? {
                 Welcome::In => return Ok(Session { wire, protocol: self.protocol }),

@@ -17,6 +17,8 @@ const EXAMPLES: &str = "\
 Examples:
   mqtest bench restart                                  200,000 messages, all of them taken
   mqtest bench restart --messages 1000000 --sample 100  a million, for 100 of 1,000 users
+  mqtest bench restart --messages 1000000 --sample 100 --within 1 --rss-mib 256
+                                                        … which must be quick, and take little memory
   mqtest bench restart --settled                        all are files when the server is killed";
 
 /// kill -9 with full queues: how soon it delivers again, and whether all is there
@@ -28,6 +30,12 @@ pub(crate) struct RestartArgs {
     /// How many recipients take their messages in the end [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     sample: Option<u32>,
+    /// The first delivery must come so soon after the start, in seconds
+    #[arg(long, value_name = "S")]
+    within: Option<f64>,
+    /// The server's memory (RSS) must stay within this after the restart, in MiB
+    #[arg(long, value_name = "MIB")]
+    rss_mib: Option<f64>,
     /// Wait until the messages are filed before the server is killed
     #[arg(long)]
     settled: bool,
@@ -62,11 +70,22 @@ async fn measure_at(rig: &mut Rig, args: &RestartArgs, command: String) -> anyho
     report.put("rss_restarted_mib", "server memory (RSS) after that", rss, "MiB");
 
     let sample = args.sample.unwrap_or(u32::MAX).min(args.fill.recipients);
+    bounded(&mut report, "first_delivery_s", args.within);
+    bounded(&mut report, "rss_restarted_mib", args.rss_mib);
     drain(rig, &args.fill, sample, &world, &mut report).await?;
     if sample < args.fill.recipients {
         report.note(&format!("{sample} of {} recipients were looked at", args.fill.recipients));
     }
     Ok(report)
+}
+
+/// A figure must not exceed a bound, if there is one.
+fn bounded(report: &mut Report, key: &str, bound: Option<f64>) {
+    if let (Some(bound), Some(value)) = (bound, report.get(key))
+        && value > bound
+    {
+        report.broken(format!("{key} is {value:.2}, more than {bound}"));
+    }
 }
 
 fn seconds(since: Instant) -> f64 {

@@ -6,6 +6,7 @@ use super::limit::{self, Limit};
 use super::process::Process;
 use super::report::Report;
 use crate::spawn::{Options, Server};
+use crate::tls::Tls;
 use anyhow::{Context, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ pub(crate) struct Rig {
     pub(crate) listens: Duration,
     framing: Framing,
     protocol: Protocol,
+    tls: Option<Tls>,
     dir: TempDir,
 }
 
@@ -60,11 +62,15 @@ impl Rig {
         let store = dir.path().join("mqstore");
         prepare(&store)?;
         let limit = Limit::measure(dir.path(), LIMIT)?;
-        let options =
-            Options { bin: common.server_bin.clone(), store: Some(store), ..Options::default() };
+        allow_links(&store, links)?;
+        let listen_tls = common.tls.then(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let bin = common.server_bin.clone();
+        let options = Options { bin, store: Some(store), listen_tls, ..Options::default() };
         let start = Instant::now();
         let server = Server::spawn(options).await?;
-        Ok(Self { server, limit, listens: start.elapsed(), framing, protocol, dir })
+        let listens = start.elapsed();
+        let tls = if common.tls { Some(Tls::with_roots(&server.certificate()?)?) } else { None };
+        Ok(Self { server, limit, listens, framing, protocol, tls, dir })
     }
 
     /// Where the server listens.
@@ -79,7 +85,8 @@ impl Rig {
 
     /// How the clients speak to it.
     pub(crate) fn dial(&self) -> Dial {
-        Dial { addr: self.addr(), framing: self.framing, protocol: self.protocol }
+        let addr = self.server.tls().unwrap_or(self.addr());
+        Dial { addr, tls: self.tls.clone(), framing: self.framing, protocol: self.protocol }
     }
 
     /// A link of a user, logged in as the options say.
@@ -134,6 +141,14 @@ impl Rig {
             format!("the server {state}; its log ends with:\n{}\n", self.server.log_tail())
         })
     }
+}
+
+/// Lets all links come from one address.
+fn allow_links(store: &Path, links: u32) -> anyhow::Result<()> {
+    let most = u64::from(links) + SPARE;
+    let limits = format!("[limits]\nconnections = {most}\nconnections_per_address = {most}\n");
+    std::fs::create_dir_all(store)?;
+    std::fs::write(store.join("mqserver.toml"), limits).context("the store cannot be configured")
 }
 
 /// Lets this process, and the server after it, open so many files.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use wsstream::Stream;
 
 /// Many small messages come with one read. Bytes.
 const READ: usize = 32 << 10;
@@ -33,7 +34,7 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 /// A link.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     framing: Framing,
     /// What was read, from `start` to `end`.
     read: Vec<u8>,
@@ -55,8 +56,17 @@ enum Frame {
 impl Wire {
     /// Connects, and shakes hands. The caller sets the deadline.
     pub(crate) async fn connect(addr: SocketAddr, framing: Framing) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
+        let tcp = TcpStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        Self::over(tcp.into(), addr, framing).await
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) async fn over(
+        stream: Stream,
+        addr: SocketAddr,
+        framing: Framing,
+    ) -> anyhow::Result<Self> {
         let outbox = Outbox::new(framing);
         let mut wire = Self { stream, framing, read: vec![0; READ], start: 0, end: 0, outbox };
         if framing == Framing::Ws {

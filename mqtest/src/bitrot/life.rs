@@ -1,7 +1,7 @@
 //! A server without threads and sockets: broker and store as `mqserver` drives them, step by step.
 
 use bytes::Bytes;
-use mqlib::broker::{Asked, Broker, Input, LinkId, Output};
+use mqlib::broker::{Asked, Broker, Input, LinkId, Names, Output};
 use mqlib::credential::NodeKey;
 use mqlib::directory::Credential;
 use mqlib::disk::Disk;
@@ -103,7 +103,8 @@ impl Life {
             Credential::Empty => key("prevNode"),
             node => node,
         };
-        let asked = Asked { incoming, new_node: key("newNode"), node };
+        let names = Names { new_node: key("newNode"), node, ..Names::default() };
+        let asked = Asked { incoming, names: Some(Box::new(names)) };
         self.broker.handle(self.now, Input::Request(link, asked));
     }
 
@@ -155,7 +156,7 @@ impl Life {
                 }
                 Output::Close(link, _) => self.broker.handle(self.now, Input::Closed(link)),
                 Output::Trouble(text) => self.told.push(text),
-                Output::Settled(..) => {}
+                Output::Settled(..) | Output::Invited(..) => {}
             }
         }
         Ok(busy)

@@ -14,12 +14,14 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Starts a server on a free port that it keeps when it is started again, so that the clients find
 /// it.
-pub(crate) async fn start(bin: Option<PathBuf>) -> anyhow::Result<Server> {
+pub(crate) async fn start(bin: Option<PathBuf>, tls: bool) -> anyhow::Result<Server> {
     // Somebody else may take the port in between; then the server says so.
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
-    let listen = Some(probe.local_addr()?);
-    drop(probe);
-    Server::spawn(Options { bin, listen, ..Options::default() }).await
+    let probe = || std::net::TcpListener::bind("127.0.0.1:0").context("there is no free port");
+    let (one, other) = (probe()?, probe()?);
+    let listen = Some(one.local_addr()?);
+    let listen_tls = if tls { Some(other.local_addr()?) } else { None };
+    drop((one, other));
+    Server::spawn(Options { bin, listen, listen_tls, ..Options::default() }).await
 }
 
 /// Watches until the run is over, then stops the server; the error says how it failed.

@@ -191,10 +191,10 @@ async fn log_in(world: &World, me: NodeRef) -> Result<Client, Option<Error>> {
 /// Adds a node to its user; no error means that the run is over.
 pub(crate) async fn add(world: &World, me: NodeRef) -> Result<(), Option<Error>> {
     let plan = &world.plan;
-    let (url, user) = (plan.url(me.user), plan.user(me.user));
+    let (server, user) = (plan.server(me.user), plan.user(me.user));
     let (new, first) = (plan.node_name(me), plan.node_name(NodeRef { node: 0, ..me }));
     let mut patience = Patience::new(world);
-    while let Err(error) = Client::add_node(&url, &user, &new, &first).await {
+    while let Err(error) = Client::add_node(server.clone(), &user, &new, &first).await {
         patience.bear(error).await?;
     }
     world.note(Note::Joined(me)).await;

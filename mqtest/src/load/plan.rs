@@ -1,6 +1,6 @@
 //! What all nodes of a run know: the names, the lists, where the server is, how to behave.
 
-use mqclient::Config;
+use mqclient::{Config, Server, Tls};
 use mqlib::testing::history::NodeRef;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -28,7 +28,9 @@ pub(crate) struct Plan {
     /// In the names of users and lists, so that a store may be used again.
     pub(crate) tag: String,
     /// `host:port`.
-    pub(crate) server: String,
+    pub(crate) address: String,
+    /// The clients speak TLS.
+    tls: Option<Tls>,
     pub(crate) framings: Framings,
     pub(crate) users: u32,
     pub(crate) max_ack_delay: Duration,
@@ -39,7 +41,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(
-        server: String,
+        address: String,
+        tls: Option<Tls>,
         framings: Framings,
         users: u32,
         max_ack_delay: Duration,
@@ -48,7 +51,7 @@ impl Plan {
         // Not of the seed: the same run must be possible twice on one store.
         let tag = format!("{:08x}", getrandom::u32()?);
         let lists = (0..users).map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { tag, server, framings, users, max_ack_delay, seed, lists })
+        Ok(Self { tag, address, tls, framings, users, max_ack_delay, seed, lists })
     }
 
     pub(crate) fn user(&self, user: u32) -> String {
@@ -68,17 +71,23 @@ impl Plan {
         format!("node-{}-{}-{}", self.tag, node.user, node.node)
     }
 
-    pub(crate) fn url(&self, user: u32) -> String {
+    pub(crate) fn server(&self, user: u32) -> Server {
         let raw = match self.framings {
             Framings::Raw => true,
             Framings::Ws => false,
             Framings::Both => user % 2 == 1,
         };
-        format!("{}://{}", if raw { "mq" } else { "ws" }, self.server)
+        let scheme = match (raw, &self.tls) {
+            (true, None) => "mq",
+            (true, Some(_)) => "mqs",
+            (false, None) => "ws",
+            (false, Some(_)) => "wss",
+        };
+        Server { url: format!("{scheme}://{}", self.address), tls: self.tls.clone() }
     }
 
     pub(crate) fn config(&self, node: NodeRef) -> Config {
-        Config::new(self.url(node.user), self.user(node.user), self.node_name(node))
+        Config::new(self.server(node.user), self.user(node.user), self.node_name(node))
     }
 
     /// The members of a user's list who stay in it, the owner included.
@@ -117,7 +126,7 @@ mod tests {
     use super::*;
 
     fn plan(users: u32) -> Plan {
-        Plan::new("h:1".into(), Framings::Both, users, Duration::ZERO, 1).unwrap()
+        Plan::new("h:1".into(), None, Framings::Both, users, Duration::ZERO, 1).unwrap()
     }
 
     #[test]
@@ -137,7 +146,7 @@ mod tests {
     #[test]
     fn half_of_the_users_speak_each_framing() {
         let plan = plan(10);
-        let raw = (0..10).filter(|&user| plan.url(user).starts_with("mq://")).count();
+        let raw = (0..10).filter(|&user| plan.server(user).url.starts_with("mq://")).count();
         assert_eq!(raw, 5);
     }
 }

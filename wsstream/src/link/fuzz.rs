@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::handshake;
+use std::io;
 use std::pin::pin;
 use std::task::Waker;
 use tokio::io::ReadBuf;

@@ -120,6 +120,23 @@ fn a_delivery_and_a_receipt_say_when_it_was_posted() {
 }
 
 #[test]
+fn a_receipt_says_whom_a_post_did_not_reach() {
+    let mut world = World::online();
+    let id = world.post("a");
+    let etc = r#"{"failed":{"b":"queue full, limit 3 messages"}}"#;
+    let header = format!(
+        r#"{{"op":"ack","id":"{id}","type":"ok","error":"b: queue full, limit 3 messages","etc":{}}}"#,
+        etc.len()
+    );
+    let message = format!("{:<4x}{header}{etc}", header.len());
+    world.session.received(world.now, &message.into(), 0);
+    let Some(Event::Settled(_, Ok(receipt))) = world.session.poll_event() else { panic!("none") };
+    assert_eq!(receipt.warnings, ["b: queue full, limit 3 messages"]);
+    let failed = [("b".to_owned(), "queue full, limit 3 messages".to_owned())];
+    assert_eq!(receipt.failed, failed.into());
+}
+
+#[test]
 fn what_the_server_says_at_login_is_passed_on() {
     let mut world = World::new();
     world.session.connected(world.now);

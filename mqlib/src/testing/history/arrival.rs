@@ -77,8 +77,9 @@ impl History {
     fn in_order(&mut self, node: NodeRef, post: Option<PostRef>, id: Option<MessageId>) {
         let stored_once = self.stored_once;
         // What was given up has no place among what its sender posted later.
-        let post = post
-            .filter(|post| self.post_mut(*post).is_none_or(|entry| entry.fate != Fate::Abandoned));
+        let given_up = post.is_some_and(|post| {
+            self.post_mut(post).is_some_and(|entry| entry.fate == Fate::Abandoned)
+        });
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {
@@ -92,6 +93,7 @@ impl History {
             let latest = receiver.latest_of.entry(post.from).or_default();
             match post.seq.cmp(latest) {
                 Ordering::Greater => *latest = post.seq,
+                _ if given_up => {}
                 Ordering::Equal if stored_once => {
                     broken = broken.or(Some(Violation::Twice { post, node }));
                 }

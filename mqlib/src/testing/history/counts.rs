@@ -74,7 +74,11 @@ impl Counts {
             Violation::Window { .. } => &mut self.beyond_window,
             Violation::Unmarked { .. } => &mut self.unmarked,
             // Those are of a harness, which does not hand them in here.
-            Violation::Forgotten(_) | Violation::Stuck(_) | Violation::Closed(_) => return,
+            Violation::Forgotten(_)
+            | Violation::Stuck(_)
+            | Violation::Untold { .. }
+            | Violation::Miscounted(_)
+            | Violation::Closed(_) => return,
         };
         *count += 1;
     }

@@ -31,6 +31,12 @@ impl History {
         self.messages.insert(id, message);
     }
 
+    /// The disk has not taken a message: nobody is promised it. Its post may come again, and then be
+    /// for nobody, for the queues are full.
+    pub fn not_stored(&mut self, id: MessageId) {
+        self.messages.remove(&id);
+    }
+
     /// The server hands `node`'s ack of a message to its disk.
     pub fn deleting(&mut self, node: NodeRef, id: MessageId) {
         self.deleting.push((node, id));

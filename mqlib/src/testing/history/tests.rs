@@ -445,3 +445,24 @@ fn what_waited_when_a_queue_was_copied_is_promised_to_the_other_node_too() {
     ack(&mut history, B, post, 1);
     assert_eq!(history.close().1, [Violation::Lost { post, node: B2 }]);
 }
+
+#[test]
+fn what_was_given_up_and_comes_again_after_it_was_settled_is_a_duplicate() {
+    let mut history = History::default();
+    history.joined(B);
+    let posts = [post(A, 1), post(A, 2)];
+    for (post, number) in posts.into_iter().zip(1..) {
+        history.logged_in(B, 10);
+        history.posted(post, to_b_alone());
+        history.abandoned(post);
+        get(&mut history, B, post, number);
+        ack(&mut history, B, post, number);
+    }
+    for (post, number) in posts.into_iter().zip(1..) {
+        history.logged_in(B, 10);
+        get(&mut history, B, post, number);
+    }
+    let (counts, _) = history.close();
+    assert!(counts.are_clean());
+    assert_eq!((counts.deliveries, counts.duplicates), (2, 2));
+}

@@ -106,6 +106,17 @@ pub enum Violation {
     /// Something still waits although all that wait for it are there.
     #[error("stuck: {0}")]
     Stuck(String),
+    /// A post was acked, and is not stored for a node whose queue nobody called full.
+    #[error("post {post} was acked, but is not stored for {node}, and nobody was told")]
+    Untold {
+        /// The poster's number for it.
+        post: u64,
+        /// The node.
+        node: NodeRef,
+    },
+    /// What is counted as waiting does not wait.
+    #[error("nothing waits, but is counted: {0}")]
+    Miscounted(String),
     /// The server could not start again.
     #[error("the store does not open: {0}")]
     Closed(String),

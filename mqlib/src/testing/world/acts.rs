@@ -1,13 +1,14 @@
 //! What clients do in the world: come, introduce themselves, post, ack, leave; and what they get.
 
 use super::{LARGE, World, post_ref};
-use crate::broker::{Asked, Input, LinkId};
+use crate::broker::{Asked, Input, LinkId, Names};
 use crate::directory::Credential;
 use crate::fanout;
 use crate::id::MessageId;
 use crate::node::NodeId;
 use crate::reply::Reply;
 use crate::request::{Content, Incoming, Kind, NodeName, Op, Request, Version};
+use crate::testing::Mutation;
 use crate::testing::client::{NODES, USERS, key, user};
 use crate::testing::history::{Arrival, PostRef, Violation};
 use bytes::Bytes;
@@ -71,7 +72,7 @@ impl World {
                 self.history.logged_in(node.into(), reply.window.unwrap_or(1));
             }
             ("ack", _) => {
-                let number: Option<u64> = reply.id.and_then(|id| id.parse().ok());
+                let number: Option<u64> = reply.id.as_deref().and_then(|id| id.parse().ok());
                 let ok = reply.kind.as_deref() == Some("ok");
                 if let Some(number) = number {
                     client.loose.retain(|loose| *loose != number);
@@ -79,8 +80,11 @@ impl World {
                 }
                 let post = number.and_then(|number| post_ref(&self.senders, number));
                 if let Some(post) = post.filter(|_| ok) {
-                    let id = reply.msgid.and_then(|id| id.parse().ok());
+                    let id = reply.msgid.as_deref().and_then(|id| id.parse().ok());
                     self.history.acked(post, id);
+                    if !reply.dup {
+                        self.check_told(post.seq, reply.error.as_deref().unwrap_or_default())?;
+                    }
                 }
             }
             _ => {}
@@ -107,15 +111,34 @@ impl World {
                 0..9 => self.post(number, link),
                 9..17 => self.ack(number, link),
                 // What waits would be copied, again and again.
-                _ if self.calm => {}
+                _ if self.calm && self.posts_left == 0 => {}
                 17 => self.edit_list(number, link),
                 18 => self.add_node(number, link),
                 _ => {
+                    let received = std::mem::take(&mut self.clients[number].received);
                     self.clients[number].disconnected();
-                    self.handle(Input::Closed(link));
+                    if self.chance(50) {
+                        self.handle(Input::Closed(link));
+                    } else {
+                        // The server does not learn of it: only a takeover frees the node.
+                        self.ghosts.push((link, received));
+                    }
                 }
             },
         }
+    }
+
+    /// A link that was taken over says a last thing, which is ignored, and ends.
+    pub(super) fn end_ghost(&mut self) {
+        if self.taken_over.is_empty() {
+            return;
+        }
+        let link = self.taken_over.swap_remove(self.rng.random_range(0..self.taken_over.len()));
+        if let Some(at) = self.ghosts.iter().position(|(ghost, _)| *ghost == link) {
+            let request = Request::Ack { ids: self.ghosts.swap_remove(at).1, ok: true };
+            self.ask(link, Op::Ack, request, Credential::Empty, Credential::Empty);
+        }
+        self.handle(Input::Closed(link));
     }
 
     pub(super) fn connect(&mut self, number: usize) {
@@ -138,12 +161,14 @@ impl World {
                 0 => Version::V1,
                 _ => Version::V2 { window: self.rng.random_range(1..8) },
             };
-            let request = Request::Login { user: name, node: none(), version };
+            let takeover = version != Version::V1 && self.chance(50);
+            let request = Request::Login { user: name, node: none(), version, takeover };
             return self.ask(link, Op::Login, request, Credential::Empty, key(owner, node));
         }
         if node == 0 {
             let aliases = format!("alias{owner}");
-            let request = Request::Register { user: name, new_node: none(), aliases };
+            let (new_node, issue, invite) = (none(), false, None);
+            let request = Request::Register { user: name, new_node, issue, aliases, invite };
             return self.ask(link, Op::Register, request, key(owner, 0), Credential::Empty);
         }
         self.add(number, link, owner, node);
@@ -151,7 +176,8 @@ impl World {
 
     pub(super) fn add(&mut self, number: usize, link: LinkId, owner: usize, node: usize) {
         let none = || NodeName::new(String::new());
-        let request = Request::AddNode { user: user(owner), new_node: none(), prev_node: none() };
+        let (user, new_node, prev_node) = (user(owner), none(), none());
+        let request = Request::AddNode { user, new_node, issue: false, prev_node };
         let from = match self.clients[number].logged_in {
             true => self.node_id(number),
             false => self.node_id(owner * NODES),
@@ -185,11 +211,47 @@ impl World {
         node: Credential,
     ) {
         let incoming = Incoming { op, request: Ok(request), in_v1: None };
-        self.handle(Input::Request(link, Asked { incoming, new_node: new, node }));
+        let names = Names { new_node: new, node, ..Names::default() };
+        let asked = Asked { incoming, names: Some(Box::new(names)) };
+        self.handle(Input::Request(link, asked));
+    }
+
+    /// Every recipient of a post that was named is stored for, or said to have a full queue.
+    fn check_told(&mut self, post: u64, error: &str) -> Result<(), Violation> {
+        let mut full = Vec::new();
+        for line in error.lines().filter(|_| self.mutation != Mutation::DropSilently) {
+            let Some((name, rest)) = line.split_once(": queue full") else { continue };
+            let (at, _limit) = rest.split_once(", limit ").unwrap_or((rest, ""));
+            let at = at.trim_start_matches(" at node").trim_start_matches('s');
+            let at: Vec<u8> = at.split(',').filter_map(|node| node.trim().parse().ok()).collect();
+            full.push((name.to_owned(), at));
+        }
+        self.full += full.len() as u64;
+        let Some(server) = &self.server else { return Ok(()) };
+        let directory = server.broker.directory();
+        for &node in self.meant.get(&post).into_iter().flatten() {
+            let name = directory.user(node.user).map(|user| &*user.name).unwrap_or_default();
+            let is_full = |(full, at): &(String, Vec<u8>)| {
+                full == name && (at.is_empty() || at.contains(&node.offset))
+            };
+            let stored = self.stored.get(&post).is_some_and(|nodes| nodes.contains(&node));
+            if !stored && !full.iter().any(is_full) {
+                return Err(Violation::Untold { post, node: node.into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Is it too late to send anything?
+    fn is_silent(&mut self) -> bool {
+        if self.calm {
+            self.posts_left = self.posts_left.saturating_sub(1);
+        }
+        self.posts_left == 0
     }
 
     pub(super) fn post(&mut self, number: usize, link: LinkId) {
-        if self.calm {
+        if self.is_silent() {
             return;
         }
         if self.next_post(number).is_none() {
@@ -218,6 +280,12 @@ impl World {
             }
         }
         debug_assert!(self.fans_out(number, &to));
+        let directory = self.server.as_ref().map(|server| server.broker.directory());
+        let all = to.iter().filter(|(_, kind)| *kind == Kind::AllNodes);
+        let all = all.filter_map(|(name, _)| directory?.user_id(name));
+        let meant = all.flat_map(|user| directory.into_iter().flat_map(move |d| d.nodes(user)));
+        let meant = meant.collect();
+        self.meant.insert(self.posts, meant);
         let content = Content { etc: None, body };
         let request =
             Request::Post { id: self.posts.to_string(), to, no_nodes: self.chance(10), content };
@@ -259,7 +327,7 @@ impl World {
     }
 
     pub(super) fn edit_list(&mut self, number: usize, link: LinkId) {
-        if self.calm {
+        if self.is_silent() {
             return;
         }
         let edit = ["add", "add", "invite", "remove"][self.rng.random_range(0..4)];

@@ -97,20 +97,20 @@ impl State {
         let answer = |message| out.send(message).unwrap();
         let acked = |id: &str| answer(reply::ack(id, true, AckError::Absent));
         match request {
-            Request::Register { user, new_node, aliases } => {
+            Request::Register { user, new_node, aliases, .. } => {
                 if me.is_some() {
                     return;
                 }
                 self.queues.insert((user.clone(), new_node.reveal().into()), Queue::default());
                 self.aliases.insert(aliases.clone(), user);
-                answer(reply::registered(Some(&aliases), None));
+                answer(reply::registered(Some(&aliases), None, None));
             }
-            Request::AddNode { user, new_node, prev_node } => {
+            Request::AddNode { user, new_node, prev_node, .. } => {
                 let waiting = self.queue(&(user.clone(), prev_node.reveal().into()));
                 let messages = waiting.messages.clone();
                 let queue = Queue { messages, link: None };
                 self.queues.insert((user, new_node.reveal().into()), queue);
-                answer(reply::added(Some(1), None));
+                answer(reply::added(Some(1), None, None));
             }
             Request::Login { user, node, .. } => {
                 let node = (user, node.reveal().to_owned());
