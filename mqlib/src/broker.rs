@@ -89,6 +89,8 @@ pub enum Input {
     Request(LinkId, Asked),
     /// What it sent is no request.
     Invalid(LinkId, Quit),
+    /// Its socket has taken all deliveries up to a mark, of so many bytes.
+    Written(LinkId, usize),
     /// It is gone, both ways.
     Closed(LinkId),
     /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
@@ -106,6 +108,8 @@ pub enum Output {
     /// Send a message of the queue. One that was sent on this connection before is pointless if
     /// the first copy still waits for the socket.
     Deliver(LinkId, Delivery),
+    /// When the socket has taken all that was to be sent before this, say so with these bytes.
+    Mark(LinkId, usize),
     /// So many of the link's requests are settled: it may send as many more.
     Settled(LinkId, usize),
     /// Close the connection, with a last word.
@@ -320,6 +324,7 @@ impl Broker {
                 Some(link) if link.busy => link.waiting.push_back(Err(quit)),
                 _ => self.close(id, quit),
             },
+            Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
             Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
             Input::Spool(done) => self.spooled(now, done),

@@ -44,6 +44,9 @@ pub struct Limits {
     /// How many bytes of messages are in flight to a node, about: when there are more, the next
     /// message waits for an ack, whatever the window.
     pub flying: usize,
+    /// How many bytes of deliveries a link is given that its socket has not taken: behind them
+    /// messages wait in the store. One message is more if it is larger.
+    pub unwritten: usize,
     /// Who may create a user.
     pub registration: Registration,
     /// What a user may have.
@@ -90,9 +93,10 @@ impl Default for Limits {
             queue_messages: 2_000_000,
             queue_bytes: 4 << 30,
             large: 512 << 10,
-            warm: 64 << 10,
+            warm: 32 << 10,
             pending: 65_536,
             flying: 1 << 20,
+            unwritten: 16 << 10,
             registration: Registration::Open,
             accounts: AccountLimits::default(),
         }

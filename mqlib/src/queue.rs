@@ -5,6 +5,10 @@
 //! A queue that grows long is cut: the rest stays in the store, to be listed when its turn comes.
 //! Bodies are kept for the first few; others are read when they are about to be sent, and none is
 //! kept that was sent: what has to be sent again is read again.
+//!
+//! A link takes only so much before its socket has taken it: behind it everything waits in the
+//! store. Every few deliveries there is a mark, and the link tells when it has passed it. When a
+//! delivery is not acked in time, most of what is known of the queue is forgotten, too.
 
 use crate::id::MessageId;
 use crate::limits::Limits;
@@ -42,6 +46,9 @@ enum Ahead {
 /// How many messages are read ahead: as many as keep the way to the disk and back from being felt.
 const READ_AHEAD: usize = 32;
 
+/// How many messages a queue knows that is not read.
+const REMEMBERED: usize = 64;
+
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -51,11 +58,15 @@ pub(crate) enum Step {
     Read(MessageId, bool),
     /// List what comes after an id.
     List(MessageId),
+    /// Ask the link to tell when it has written what was sent, so many bytes since the last mark.
+    Mark(usize),
 }
 
 /// Where a message in flight is.
 #[derive(Debug)]
 enum Place {
+    /// To be read from the store, and sent again.
+    Due,
     /// Being read from the store.
     Reading,
     /// To be sent.
@@ -129,6 +140,10 @@ pub(crate) struct Queue {
     unsent: usize,
     /// Bytes of those that were sent.
     flying: usize,
+    /// Bytes handed to the link that its socket has not taken, as far as it has told.
+    unwritten: usize,
+    /// How many of them came after the last mark.
+    unmarked: usize,
     /// How many messages are being read.
     reading: usize,
     /// The length of the message that was read last, which those being read may have, too.
@@ -150,6 +165,8 @@ impl Queue {
             flights: VecDeque::new(),
             unsent: 0,
             flying: 0,
+            unwritten: 0,
+            unmarked: 0,
             reading: 0,
             read_len: usize::MAX,
             tail: Tail::Stored,
@@ -177,7 +194,7 @@ impl Queue {
 
     fn append(&mut self, mut item: Item, limits: &Limits) {
         let size = item.message.as_ref().map_or(0, Bytes::len);
-        if self.warm + size <= limits.warm {
+        if self.link_takes(limits) && self.warm + size <= limits.warm {
             self.warm += size;
         } else {
             item.message = None;
@@ -225,7 +242,13 @@ impl Queue {
         owners: &mut Owners,
         limits: &Limits,
     ) -> Option<Step> {
-        if let Some(step) = self.send_ready(now) {
+        if self.unmarked >= (limits.unwritten / 2).max(1) {
+            return Some(Step::Mark(std::mem::take(&mut self.unmarked)));
+        }
+        if !self.link_takes(limits) {
+            return None;
+        }
+        if let Some(step) = self.send_ready(now).or_else(|| self.read_due(limits)) {
             return Some(step);
         }
         if self.may_fly(limits)
@@ -241,16 +264,33 @@ impl Queue {
             self.flights.push_back(Flight { id, to_one, place, sent_at: None, sent: 0, len: 0 });
             return step.or_else(|| self.send_ready(now));
         }
-        if self.pending.is_empty() && matches!(self.tail, Tail::Stored) {
+        // What cannot be sent anyway need not be known.
+        let wanted = self.flights.is_empty() || self.has_room(limits);
+        if wanted && self.pending.is_empty() && matches!(self.tail, Tail::Stored) {
             self.tail = Tail::Listing { committed: Vec::new(), removed: HashSet::new() };
             return Some(Step::List(self.last));
         }
         self.read_ahead(limits)
     }
 
+    /// May more be handed to the link? If not, a mark is on its way that will tell.
+    fn link_takes(&self, limits: &Limits) -> bool {
+        self.unwritten < limits.unwritten.max(1)
+    }
+
+    /// The link has written what was sent up to a mark.
+    pub(crate) fn written(&mut self, bytes: usize) {
+        self.unwritten = self.unwritten.saturating_sub(bytes);
+    }
+
     /// Has the window room for another message, by number and by bytes?
+    fn has_room(&self, limits: &Limits) -> bool {
+        self.flights.len() < self.window && self.flying < limits.flying
+    }
+
+    /// May another message enter the window now?
     fn may_fly(&self, limits: &Limits) -> bool {
-        let room = self.flights.len() < self.window && self.flying < limits.flying;
+        let room = self.has_room(limits);
         // A message that must be read for it is one more being read.
         let warm = self.pending.front().is_some_and(|next| next.item.message.is_some());
         self.flights.is_empty() || room && (warm || self.may_read(limits))
@@ -265,6 +305,17 @@ impl Queue {
     fn read(&mut self, id: MessageId, to_one: bool) -> Step {
         self.reading += 1;
         Step::Read(id, to_one)
+    }
+
+    /// Reads the first message that is due to be sent again.
+    fn read_due(&mut self, limits: &Limits) -> Option<Step> {
+        if self.unsent == 0 || !self.may_read(limits) {
+            return None;
+        }
+        let flight = self.flights.iter_mut().find(|flight| matches!(flight.place, Place::Due))?;
+        flight.place = Place::Reading;
+        let (id, to_one) = (flight.id, flight.to_one);
+        Some(self.read(id, to_one))
     }
 
     /// Reads one of the next messages before its turn comes.
@@ -285,7 +336,7 @@ impl Queue {
         if self.unsent == 0 {
             return None;
         }
-        let unsent = |place: &Place| matches!(place, Place::Reading | Place::Ready(_));
+        let unsent = |place: &Place| !matches!(place, Place::Sent);
         // Mostly it is the newest that is unsent, and alone.
         let flight = match self.flights.back_mut() {
             Some(_) if self.unsent > 1 => None,
@@ -305,6 +356,8 @@ impl Queue {
         flight.sent = flight.sent.saturating_add(1);
         self.unsent -= 1;
         self.flying = self.flying - flight.len + message.len();
+        self.unwritten += message.len();
+        self.unmarked += message.len();
         flight.len = message.len();
         Some(Step::Send { message, redelivered })
     }
@@ -406,27 +459,46 @@ impl Queue {
     pub(crate) fn next_retry(&self) -> Option<Duration> {
         let due = |flight: &Flight| match flight.place {
             Place::Sent => flight.sent_at.map(|at| self.patience.after(at, flight.sent)),
-            Place::Reading | Place::Ready(_) => None,
+            Place::Due | Place::Reading | Place::Ready(_) => None,
         };
         self.flights.iter().filter_map(due).min()
     }
 
-    /// Gets what was not acked in time ready to be sent again; what has to be read for it.
-    pub(crate) fn retry(&mut self, now: Duration) -> Vec<(MessageId, bool)> {
-        let mut read = Vec::new();
+    /// What was not acked in time is to be sent again. While the link takes no more it would only
+    /// wait behind its first copy; then it is due later.
+    pub(crate) fn retry(&mut self, now: Duration, limits: &Limits) {
+        let (patience, takes) = (self.patience, self.link_takes(limits));
+        let mut slow = false;
         for flight in &mut self.flights {
-            let patience = self.patience;
-            if flight.sent_at.is_none_or(|at| patience.after(at, flight.sent) > now) {
+            let due = flight.sent_at.is_some_and(|at| patience.after(at, flight.sent) <= now);
+            if !due || !matches!(flight.place, Place::Sent) {
                 continue;
             }
-            if matches!(flight.place, Place::Sent) {
-                flight.place = Place::Reading;
+            slow = true;
+            if takes {
+                flight.place = Place::Due;
                 self.unsent += 1;
-                self.reading += 1;
-                read.push((flight.id, flight.to_one));
+            } else {
+                flight.sent_at = Some(now);
             }
         }
-        read
+        if slow {
+            self.forget();
+        }
+    }
+
+    /// A slow reader costs disk, not memory: keeps no bodies, and only the first of what waits.
+    fn forget(&mut self) {
+        if self.pending.len() > REMEMBERED {
+            self.pending.truncate(REMEMBERED);
+            self.tail = Tail::Stored;
+            self.last = self.pending.back().map_or(MessageId::ZERO, |waiting| waiting.item.id);
+        }
+        for waiting in &mut self.pending {
+            waiting.item.message = None;
+        }
+        self.warm = 0;
+        self.pending.shrink_to_fit();
     }
 
     /// What the node had taken for itself, and gives back when it leaves.
@@ -446,5 +518,65 @@ impl Queue {
     /// Is nothing waiting, nowhere?
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.flights.is_empty() && matches!(self.tail, Tail::None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::IdSource;
+    use crate::node::UserId;
+
+    const PATIENCE: Patience =
+        Patience { first: Duration::from_secs(10), most: Duration::from_secs(300) };
+
+    /// A queue of a node that is online, for which 100 messages of 1 KiB were committed, and what
+    /// is done at first: bytes sent, and bytes marked.
+    fn clogged(limits: &Limits) -> (Queue, usize, usize) {
+        let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 100, PATIENCE);
+        let now = Duration::ZERO;
+        assert!(matches!(queue.next(now, &mut Owners::new(), limits), Some(Step::List(_))));
+        queue.listed(Vec::new(), None, limits);
+        let mut ids = IdSource::new(0, MessageId::ZERO);
+        for nth in 1..=100 {
+            let message = Some(Bytes::from(vec![0; 1024]));
+            queue.push(Item { id: ids.next(nth), to_one: false, message }, limits);
+        }
+        let (sent, marked) = steps(&mut queue, now, limits);
+        (queue, sent, marked)
+    }
+
+    fn steps(queue: &mut Queue, now: Duration, limits: &Limits) -> (usize, usize) {
+        let (mut sent, mut marked) = (0, 0);
+        while let Some(step) = queue.next(now, &mut Owners::new(), limits) {
+            match step {
+                Step::Send { message, .. } => sent += message.len(),
+                Step::Mark(bytes) => marked += bytes,
+                Step::Read(..) | Step::List(_) => {}
+            }
+        }
+        (sent, marked)
+    }
+
+    #[test]
+    fn a_link_that_writes_nothing_gets_no_more_than_its_limit() {
+        let limits = Limits::default();
+        let (mut queue, sent, marked) = clogged(&limits);
+        assert_eq!((sent, marked), (limits.unwritten, limits.unwritten));
+        assert_eq!(steps(&mut queue, Duration::ZERO, &limits), (0, 0));
+        queue.written(marked / 2);
+        assert_eq!(steps(&mut queue, Duration::ZERO, &limits).0, limits.unwritten / 2);
+    }
+
+    #[test]
+    fn what_is_due_again_waits_for_a_link_that_writes_nothing_and_bodies_are_forgotten() {
+        let limits = Limits::default();
+        let (mut queue, ..) = clogged(&limits);
+        assert!(queue.warm > 0);
+        let late = Duration::from_secs(11);
+        queue.retry(late, &limits);
+        assert_eq!(steps(&mut queue, late, &limits), (0, 0));
+        assert_eq!((queue.warm, queue.pending.len()), (0, REMEMBERED));
+        assert!(queue.next_retry() > Some(late));
     }
 }

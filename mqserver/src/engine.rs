@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Requests(LinkId, Vec<Asked>),
     /// What it sent is no request.
     Invalid(LinkId, Quit),
+    /// Its socket has taken all deliveries up to a mark, of so many bytes.
+    Written(LinkId, usize),
     /// It is gone.
     Closed(LinkId),
     /// The operator invites with these tokens, for so long; is to be told when they are good.

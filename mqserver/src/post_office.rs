@@ -33,6 +33,8 @@ pub(crate) enum ToLink {
     Send(Bytes),
     /// Send a message of the queue; not once more while the first copy still waits for the socket.
     Deliver(Delivery),
+    /// Tell when the socket has taken what was sent before this, deliveries of so many bytes.
+    Mark(usize),
     /// Requests were settled: look whether more can be read.
     Settled,
     /// Read no more: the server stops.
@@ -164,6 +166,7 @@ impl PostOffice {
                 }
             }
             Event::Invalid(id, quit) => self.broker.handle(now, Input::Invalid(id, quit)),
+            Event::Written(id, bytes) => self.broker.handle(now, Input::Written(id, bytes)),
             Event::Closed(id) => {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
@@ -194,6 +197,7 @@ impl PostOffice {
                 Output::Spool(op) => ops.push(op),
                 Output::Send(id, message) => self.tell(id, ToLink::Send(message)),
                 Output::Deliver(id, delivery) => self.tell(id, ToLink::Deliver(delivery)),
+                Output::Mark(id, bytes) => self.tell(id, ToLink::Mark(bytes)),
                 Output::Close(id, quit) => self.tell(id, ToLink::Close(Some(quit))),
                 Output::Settled(id, count) => {
                     if let Some(Desk { handle, .. }) = self.links.get(&id) {

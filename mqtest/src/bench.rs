@@ -16,48 +16,49 @@
 mod ack;
 mod all;
 mod arrivals;
-mod client;
+pub(crate) mod client;
 mod clock;
 pub(crate) mod common;
-mod crowd;
+pub(crate) mod crowd;
 mod depth;
 pub(crate) mod dial;
 mod directory;
 mod drain;
 mod enlist;
-mod fill;
+pub(crate) mod fill;
 mod footprint;
-mod gang;
+pub(crate) mod gang;
 mod idle;
-mod ingest;
+pub(crate) mod ingest;
 mod limit;
 mod list;
 mod machine;
-mod meter;
+pub(crate) mod meter;
 mod offline;
 mod online;
+pub(crate) mod origin;
 mod outbox;
-mod pace;
+pub(crate) mod pace;
 mod page;
 pub(crate) mod people;
-mod population;
-mod poster;
+pub(crate) mod population;
+pub(crate) mod poster;
 pub(crate) mod process;
-mod progress;
+pub(crate) mod progress;
 mod queue;
-mod report;
+pub(crate) mod report;
 mod restart;
-mod rig;
+pub(crate) mod rig;
 mod rows;
 mod seen;
 mod spool;
-mod stamp;
+pub(crate) mod stamp;
 mod table;
-mod tally;
-mod template;
-mod watch;
-mod wire;
-mod world;
+pub(crate) mod tally;
+pub(crate) mod template;
+pub(crate) mod watch;
+pub(crate) mod wire;
+pub(crate) mod world;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -103,23 +104,32 @@ enum Workload {
 /// # Errors
 /// There was no run, or it broke off.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<bool> {
-    // The load has a runtime of one thread, where nothing is locked and no work is stolen.
+    on_one_thread(|| measure_and_print(args.workload)).await
+}
+
+/// Runs a load on a runtime of one thread, where nothing is locked and no work is stolen.
+pub(crate) async fn on_one_thread<F>(
+    load: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<bool>
+where
+    F: Future<Output = anyhow::Result<bool>>,
+{
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot make a runtime for the load")?;
-        LocalSet::new().block_on(&runtime, interruptible(args))
+        LocalSet::new().block_on(&runtime, interruptible(load()))
     };
     spawn_blocking(run).await.context("the load broke down")?
 }
 
 /// A ctrl-C must not leave a server and its store behind.
-async fn interruptible(args: BenchArgs) -> anyhow::Result<bool> {
+async fn interruptible(load: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
     tokio::select! {
         interrupt = tokio::signal::ctrl_c() => {
             interrupt.context("cannot wait for ctrl-C")?;
             bail!("interrupted")
         }
-        result = measure_and_print(args.workload) => result,
+        result = load => result,
     }
 }
 

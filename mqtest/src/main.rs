@@ -7,6 +7,7 @@ mod bench;
 mod bitrot;
 mod credentials;
 mod faults;
+mod hostile;
 mod load;
 mod names;
 mod ring;
@@ -44,6 +45,9 @@ Examples:
   mqtest names --count 1000000              names that would leave the spool, or collide in it
   mqtest stop --rounds 50                   50 graceful stops under load
   mqtest tls-reload --reloads 1000          1,000 new certificates under load
+  mqtest stalled                            1,000 readers that read no more
+  mqtest flood                              strangers who take all they can
+  mqtest bombs                              messages that announce too much
   mqtest bench online --clients 64          how fast a server of its own is
 
 Exit code: 0 all is well, 1 a promise was broken, 2 the test could not be made.";
@@ -74,6 +78,9 @@ enum Command {
     Bitrot(bitrot::BitrotArgs),
     Stop(stop::StopArgs),
     TlsReload(tls_reload::TlsReloadArgs),
+    Stalled(hostile::stalled::StalledArgs),
+    Flood(hostile::flood::FloodArgs),
+    Bombs(hostile::bombs::BombsArgs),
 }
 
 #[tokio::main]
@@ -95,6 +102,9 @@ async fn main() -> ExitCode {
         Some(Command::Bitrot(args)) => bitrot::run(&args),
         Some(Command::Stop(args)) => stop::run(args).await,
         Some(Command::TlsReload(args)) => tls_reload::run(args).await,
+        Some(Command::Flood(args)) => hostile::run(hostile::Attack::Flood(args)).await,
+        Some(Command::Bombs(args)) => hostile::run(hostile::Attack::Bombs(args)).await,
+        Some(Command::Stalled(args)) => hostile::run(hostile::Attack::Stalled(args)).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

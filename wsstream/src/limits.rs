@@ -23,7 +23,7 @@ impl Default for Limits {
         Self {
             max_message: 16 << 20,
             read_buffer: 16 << 10,
-            write_buffer: 64 << 10,
+            write_buffer: 16 << 10,
             max_head: 16 << 10,
         }
     }

@@ -28,6 +28,7 @@ impl Broker {
                     session.listing = self.token;
                     Output::Spool(SpoolOp::List(self.token, node, after))
                 }
+                Step::Mark(bytes) => Output::Mark(link, bytes),
             });
         }
         if session.retry_at.is_none()
@@ -44,10 +45,17 @@ impl Broker {
             return;
         }
         session.retry_at = None;
-        for (id, to_one) in session.queue.retry(now.mono) {
-            self.out.push_back(Output::Spool(SpoolOp::Read(node, id, to_one)));
-        }
+        session.queue.retry(now.mono, &self.limits);
         self.pump(now, node);
+    }
+
+    /// The link has written deliveries of so many bytes.
+    pub(super) fn written(&mut self, now: Now, id: LinkId, bytes: usize) {
+        let Some(node) = self.links.get(&id).and_then(|link| link.node) else { return };
+        if let Some(session) = self.sessions.get_mut(&node) {
+            session.queue.written(bytes);
+            self.pump(now, node);
+        }
     }
 
     /// The node acks messages; what is not in flight to it is ignored.

@@ -160,6 +160,7 @@ impl World {
                         flying: 3000,
                         queue_messages,
                         queue_bytes: u64::from(queue_messages) << 11,
+                        unwritten: 1500,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -382,6 +383,7 @@ impl World {
                     }
                     self.handle(Input::Closed(link));
                 }
+                Output::Mark(link, bytes) => self.handle(Input::Written(link, bytes)),
                 Output::Settled(..) | Output::Invited(..) | Output::Trouble(_) => {}
             }
         }

@@ -65,6 +65,7 @@ pub(super) async fn live(
         bytes: 0,
         user: None,
         quiet: false,
+        full: false,
         _seat: seat,
     };
     if door.events.send(Event::Opened(id, handle, connected)).is_ok() {
@@ -93,6 +94,8 @@ struct Session<'a> {
     user: Option<String>,
     /// The server stops: nothing is read any more.
     quiet: bool,
+    /// So much waits for the socket that nothing more is sent.
+    full: bool,
     _seat: Seat,
 }
 
@@ -174,11 +177,15 @@ impl Session<'_> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         // Then what was sent before may still wait for the socket, and is not sent once more.
         let clogged = self.link.queued() > 0;
+        self.full = false;
         loop {
             match self.link.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Wake::Gone(Some(error))),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.full = true;
+                    break;
+                }
             }
             let letter = match self.letters.next() {
                 Some(letter) => letter,
@@ -198,6 +205,10 @@ impl Session<'_> {
                     self.link.start_send_parts(head, body)
                 }
                 ToLink::Deliver(_) | ToLink::Settled => Ok(()),
+                ToLink::Mark(bytes) => {
+                    let _ = self.door.events.send(Event::Written(self.id, bytes));
+                    Ok(())
+                }
                 ToLink::Quiet => {
                     self.quiet = true;
                     Ok(())
@@ -214,9 +225,10 @@ impl Session<'_> {
         }
     }
 
-    /// May more be read now? If not, settling wakes this task.
+    /// May more be read now? If not, settling wakes this task, or the socket that takes more: a
+    /// client that does not take its answers asks nothing more.
     fn may_read(&mut self) -> bool {
-        if self.quiet || self.link.queued() > UNSETTLED_BYTES {
+        if self.quiet || self.full {
             return false;
         }
         if self.has_room() {

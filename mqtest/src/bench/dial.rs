@@ -1,6 +1,7 @@
 //! Connects to the server and logs in.
 
 use super::common::{Framing, Protocol};
+use super::origin::Origin;
 use super::people;
 use super::wire::Wire;
 use crate::tls::Tls;
@@ -28,6 +29,7 @@ pub(crate) struct Dial {
     pub(crate) tls: Option<Tls>,
     pub(crate) framing: Framing,
     pub(crate) protocol: Protocol,
+    pub(crate) origin: Origin,
 }
 
 /// A link that is logged in.
@@ -40,8 +42,12 @@ pub(crate) struct Session {
 }
 
 /// Connects.
-pub(crate) async fn connect(addr: SocketAddr, framing: Framing) -> anyhow::Result<Wire> {
-    let wire = timeout(PATIENCE, Wire::connect(addr, framing)).await;
+pub(crate) async fn connect(
+    addr: SocketAddr,
+    framing: Framing,
+    origin: Origin,
+) -> anyhow::Result<Wire> {
+    let wire = timeout(PATIENCE, Wire::connect(addr, framing, origin)).await;
     let wire = wire.context("the server does not answer").flatten();
     wire.with_context(|| format!("cannot connect to {addr}"))
 }
@@ -75,7 +81,7 @@ impl Dial {
         loop {
             let mut wire = match &self.tls {
                 Some(tls) => connect_tls(self.addr, self.framing, tls).await?,
-                None => connect(self.addr, self.framing).await?,
+                None => connect(self.addr, self.framing, self.origin).await?,
             };
             wire.send(&login(user, self.protocol)?).await?;
             match welcome(&message(&mut wire).await?, self.protocol)? {

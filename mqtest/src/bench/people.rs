@@ -3,6 +3,7 @@
 use super::common::Framing;
 use super::dial;
 use super::gang::gang;
+use super::origin::Origin;
 use super::progress::Progress;
 use super::wire::Wire;
 use anyhow::{Context, bail};
@@ -48,7 +49,7 @@ pub(crate) async fn register(addr: SocketAddr, count: u32) -> anyhow::Result<()>
         let (progress, done) = (progress.clone(), done.clone());
         async move {
             let first = batch * BATCH;
-            let mut wire = dial::connect(addr, Framing::Raw).await?;
+            let mut wire = dial::connect(addr, Framing::Raw, Origin::default()).await?;
             for number in first..count.min(first + BATCH) {
                 register_one(&mut wire, number)
                     .await

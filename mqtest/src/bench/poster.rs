@@ -108,17 +108,20 @@ impl Poster {
         if stop || on_its_way >= world.behind.get() {
             return Poll::Pending;
         }
-        let number = match &self.aim {
-            Aim::Spread { next, most, .. } if next.get() >= *most => return Poll::Pending,
-            Aim::Spread { next, .. } => next.replace(next.get() + 1),
-            Aim::Others { .. } | Aim::Fixed => self.posts,
-        };
+        if matches!(&self.aim, Aim::Spread { next, most, .. } if next.get() >= *most) {
+            return Poll::Pending;
+        }
         let due = match &mut self.pace {
             Pace::Closed => None,
             Pace::Open(times) => match ready!(times.poll_recv(cx)) {
                 Some(due) => Some(due),
                 None => return Poll::Pending,
             },
+        };
+        // Only when it is certain that it posts: a number that is not used is missed in the end.
+        let number = match &self.aim {
+            Aim::Spread { next, .. } => next.replace(next.get() + 1),
+            Aim::Others { .. } | Aim::Fixed => self.posts,
         };
         let sent = due.unwrap_or(now);
         self.posts += 1;

@@ -1,6 +1,7 @@
 //! What a process uses, as the kernel counts it in `/proc`.
 
 use anyhow::Context;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs::read_to_string;
 
 /// A process to look at.
@@ -27,11 +28,40 @@ impl Process {
         Ok(kib as f64)
     }
 
-    fn read(self, file: &str) -> anyhow::Result<String> {
-        let path = match self {
+    /// The most memory that it ever had in RAM, in KiB.
+    pub(crate) fn peak_kib(self) -> anyhow::Result<f64> {
+        let text = self.read("status")?;
+        let kib = kib(&text, "VmHWM:").with_context(|| format!("{self:?} has no memory"))?;
+        Ok(kib as f64)
+    }
+
+    /// How many files it has open.
+    pub(crate) fn open_files(self) -> anyhow::Result<usize> {
+        let path = self.path("fd");
+        let entries = std::fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+        Ok(entries.count())
+    }
+
+    /// Lets it open no more than so many files.
+    pub(crate) fn limit_files(self, most: u64) -> anyhow::Result<()> {
+        let pid = match self {
+            Self::Own => None,
+            Self::Id(id) => i32::try_from(id).ok().and_then(Pid::from_raw),
+        };
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        prlimit(pid, Resource::Nofile, limit).context("cannot limit the files of a process")?;
+        Ok(())
+    }
+
+    fn path(self, file: &str) -> String {
+        match self {
             Self::Own => format!("/proc/self/{file}"),
             Self::Id(id) => format!("/proc/{id}/{file}"),
-        };
+        }
+    }
+
+    fn read(self, file: &str) -> anyhow::Result<String> {
+        let path = self.path(file);
         read_to_string(&path).with_context(|| format!("cannot read {path}"))
     }
 }

@@ -3,6 +3,7 @@
 use super::common::{Common, Framing, Protocol};
 use super::dial::{Dial, Session};
 use super::limit::{self, Limit};
+use super::origin::Origin;
 use super::process::Process;
 use super::report::Report;
 use crate::spawn::{Options, Server};
@@ -86,7 +87,13 @@ impl Rig {
     /// How the clients speak to it.
     pub(crate) fn dial(&self) -> Dial {
         let addr = self.server.tls().unwrap_or(self.addr());
-        Dial { addr, tls: self.tls.clone(), framing: self.framing, protocol: self.protocol }
+        Dial {
+            addr,
+            tls: self.tls.clone(),
+            framing: self.framing,
+            protocol: self.protocol,
+            origin: Origin::default(),
+        }
     }
 
     /// A link of a user, logged in as the options say.

@@ -6,6 +6,7 @@
 //! real client have, and this has not.
 
 use super::common::Framing;
+use super::origin::Origin;
 use super::outbox::Outbox;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use std::pin::Pin;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use wsstream::Stream;
 
@@ -55,10 +55,12 @@ enum Frame {
 
 impl Wire {
     /// Connects, and shakes hands. The caller sets the deadline.
-    pub(crate) async fn connect(addr: SocketAddr, framing: Framing) -> anyhow::Result<Self> {
-        let tcp = TcpStream::connect(addr).await?;
-        tcp.set_nodelay(true)?;
-        Self::over(tcp.into(), addr, framing).await
+    pub(crate) async fn connect(
+        addr: SocketAddr,
+        framing: Framing,
+        origin: Origin,
+    ) -> anyhow::Result<Self> {
+        Self::over(origin.connect(addr).await?.into(), addr, framing).await
     }
 
     /// The same over a connection that is there.
@@ -73,6 +75,16 @@ impl Wire {
             wire.shake_hands(addr).await.context("no WebSocket")?;
         }
         Ok(wire)
+    }
+
+    /// The socket below, for its options.
+    pub(crate) fn get_ref(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The same, to send what is no message.
+    pub(crate) fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 
     async fn shake_hands(&mut self, addr: SocketAddr) -> anyhow::Result<()> {
@@ -224,7 +236,7 @@ mod tests {
             Link::accept(stream, &Limits::default()).await.unwrap()
         };
         let connect = async {
-            let mut wire = Wire::connect(addr, framing).await.unwrap();
+            let mut wire = Wire::connect(addr, framing, Origin::default()).await.unwrap();
             wire.send(b"hello").await.unwrap();
             wire
         };
@@ -305,7 +317,8 @@ mod tests {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
             stream
         };
-        let (_stream, wire) = tokio::join!(server, Wire::connect(addr, Framing::Ws));
+        let (_stream, wire) =
+            tokio::join!(server, Wire::connect(addr, Framing::Ws, Origin::default()));
         assert!(format!("{:#}", wire.unwrap_err()).contains("404"));
     }
 

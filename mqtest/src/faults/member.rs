@@ -3,6 +3,7 @@
 use super::letter;
 use crate::bench::common::{Framing, Protocol};
 use crate::bench::dial::Dial;
+use crate::bench::origin::Origin;
 use crate::bench::people;
 use anyhow::Context;
 use bytes::Bytes;
@@ -142,7 +143,8 @@ impl Member {
     ) -> anyhow::Result<()> {
         let window = self.manner.window;
         let protocol = Protocol::Two { window };
-        let dial = Dial { addr, framing: Framing::Ws, protocol };
+        let dial =
+            Dial { addr, tls: None, framing: Framing::Ws, protocol, origin: Origin::default() };
         let mut wire = tokio::select! {
             session = dial.log_in(self.me.user) => session?.wire,
             _ = stage.wait_for(|stage| matches!(stage, Stage::Over | Stage::Cut)) => return Ok(()),
