@@ -24,8 +24,8 @@ use crate::node::UserId;
 pub(crate) use backend::Backend;
 use backend::Draft;
 use entry::Entry;
-pub use salvage::{Lost, salvage};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+pub use salvage::{Lost, salvage};
 
 /// The database's file.
 pub const PATH: &str = "directory.redb";

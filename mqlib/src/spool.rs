@@ -10,15 +10,15 @@
 //! the journal keeps a message until the disk is known to have its file.
 
 mod job;
-mod quarantine;
 mod measure;
+mod quarantine;
 mod recall;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
+pub use measure::{Amount, Measured, ToMeasure};
 pub use quarantine::{QUARANTINE, reason_path};
 pub(crate) use quarantine::{keep, quarantine};
-pub use measure::{Amount, Measured, ToMeasure};
 pub use recall::{Remember, Remembered};
 
 use crate::id::MessageId;

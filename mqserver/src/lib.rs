@@ -6,8 +6,8 @@
 //! requests in parallel to all others ([`door`]).
 
 mod admin;
-pub mod check;
 pub mod cert;
+pub mod check;
 pub mod config;
 pub mod control;
 pub mod door;

@@ -22,7 +22,9 @@ impl Check<'_> {
             return Ok(());
         }
         let directory = match Registry::look(self.disk) {
-            Err(error @ RegistryError::Newer(_)) => return Err(CheckError::Store(error.to_string())),
+            Err(error @ RegistryError::Newer(_)) => {
+                return Err(CheckError::Store(error.to_string()));
+            }
             Err(error) => match self.salvage(&error)? {
                 Some(directory) => directory,
                 None => return Ok(()),

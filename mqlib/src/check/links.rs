@@ -52,7 +52,8 @@ impl Check<'_> {
 
     /// Two files of one message.
     fn twins(&mut self, first: &str, second: &str) -> Result<(), CheckError> {
-        let whole = |path| self.disk.read(path).ok().filter(|read| spool::parse(read.clone()).is_ok());
+        let whole =
+            |path| self.disk.read(path).ok().filter(|read| spool::parse(read.clone()).is_ok());
         let (Some(one), Some(other)) = (whole(first), whole(second)) else { return Ok(()) };
         if one != other {
             self.wrong(second, format!("it is not the same message as {first}, which has its id"));

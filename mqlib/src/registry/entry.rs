@@ -73,9 +73,10 @@ impl StoredUser {
     }
 
     fn into_user(self) -> Option<User> {
-        let nodes = self.nodes.iter().map(|node| {
-            Some(Node { offset: node.offset, key: NodeKey(unhex(&node.key)?) })
-        });
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|node| Some(Node { offset: node.offset, key: NodeKey(unhex(&node.key)?) }));
         let nodes = nodes.collect::<Option<_>>()?;
         Some(User { name: self.name, aliases: self.aliases, nodes })
     }

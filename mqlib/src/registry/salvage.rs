@@ -5,7 +5,7 @@
 //! counts. Two things cannot be known, and are told: where the latest state is damaged, an earlier one
 //! may have come back; and who was removed from a list may be in it again.
 
-use super::{Birth, NEW, PATH, META, Registry, RegistryError, seal};
+use super::{Birth, META, NEW, PATH, Registry, RegistryError, seal};
 use crate::directory::Edit;
 use crate::disk::Disk;
 use crate::node::UserId;

@@ -524,9 +524,7 @@ impl Shop<'_> {
     fn read_staged(&mut self, staged: &Staged) -> io::Result<Option<Bytes>> {
         match self.disk.read(&super::staged_path(staged.number)) {
             Err(error) if missing(&error) => Ok(None),
-            content => {
-                super::staged_message(content?, staged).map(Some).map_err(damaged)
-            }
+            content => super::staged_message(content?, staged).map(Some).map_err(damaged),
         }
     }
 

@@ -156,6 +156,9 @@ impl Life {
                 }
                 Output::Close(link, _) => self.broker.handle(self.now, Input::Closed(link)),
                 Output::Trouble(text) => self.told.push(text),
+                Output::Mark(link, bytes) => {
+                    self.broker.handle(self.now, Input::Written(link, bytes));
+                }
                 Output::Settled(..) | Output::Invited(..) => {}
             }
         }

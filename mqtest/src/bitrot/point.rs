@@ -138,7 +138,8 @@ impl Point {
         if lost && after.below("quarantine/").count() == 0 {
             return Err("nothing is kept of what was lost".into());
         }
-        if self.is_forgotten() && violations.iter().any(|it| matches!(it, Violation::Twice { .. })) {
+        if self.is_forgotten() && violations.iter().any(|it| matches!(it, Violation::Twice { .. }))
+        {
             return Ok(Outcome::Forgotten);
         }
         Ok(match (refused, lost, told.is_empty(), found) {

@@ -150,7 +150,8 @@ impl Scene {
                         size|
          -> anyhow::Result<u64> {
             seq += 1;
-            let is = |name| to.iter().any(|to: &&str| to.trim_end_matches('!') == name || *to == "team");
+            let is =
+                |name| to.iter().any(|to: &&str| to.trim_end_matches('!') == name || *to == "team");
             let users = [1, 2].into_iter().filter(|user| is(USERS[*user as usize].0)).collect();
             let audience = Audience { users, ..Audience::default() };
             clients.history.posted(PostRef { from: POSTER, seq }, Some(audience));
