@@ -48,7 +48,7 @@ const EXAMPLES: usize = 10;
 const ABANDONED: usize = 256;
 
 /// All that happened.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     /// The server knows a repost by its id, so that no post may be stored twice.
     stored_once: bool,

@@ -79,7 +79,7 @@ pub(super) enum Fate {
 }
 
 /// A post that is not settled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Post {
     pub(super) fate: Fate,
     /// It was posted more than once.
@@ -93,14 +93,14 @@ pub(super) struct Post {
 }
 
 /// Where a message is in the right place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Meant {
     Nodes(BTreeSet<NodeRef>),
     Users(BTreeSet<u32>),
 }
 
 /// A message, for some nodes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) post: Option<PostRef>,
     meant: Meant,
