@@ -203,6 +203,13 @@ impl Directory {
         self.users.iter()
     }
 
+    /// Who is in which list, and how.
+    pub fn members(&self) -> impl Iterator<Item = (&str, UserId, &Member)> {
+        self.lists.iter().flat_map(|(list, members)| {
+            members.iter().map(move |(user, member)| (&**list, *user, member))
+        })
+    }
+
     /// The node of `user` whose name has this key.
     pub fn node(&self, user: UserId, key: &NodeKey) -> Option<NodeId> {
         let nodes = &self.user(user)?.nodes;

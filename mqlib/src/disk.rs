@@ -31,6 +31,10 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn create_dir(&self, path: &str) -> io::Result<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, path: &str) -> io::Result<()>;
+    /// What stands under a name. No link is followed.
+    fn stat(&self, path: &str) -> io::Result<Stat>;
+    /// Makes a file, or a directory, its owner's only.
+    fn protect(&self, path: &str) -> io::Result<()>;
     /// Is there anything of this name?
     fn exists(&self, path: &str) -> io::Result<bool>;
     /// Tells the names in a directory, in no order.
@@ -83,6 +87,42 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn open_database(&self, path: &str) -> io::Result<Box<dyn redb::StorageBackend>>;
 }
 
+/// What stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// Who may do what with it: the permission bits.
+    pub mode: u32,
+    /// The number of its owner.
+    pub owner: u32,
+    /// Names of one file have the same.
+    pub inode: u64,
+    /// The length in bytes.
+    pub len: u64,
+}
+
+/// A kind of thing in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link, a pipe, a socket, a device.
+    Other,
+}
+
+impl Kind {
+    /// The mode that the store makes such a thing with.
+    pub fn mode(self) -> u32 {
+        match self {
+            Self::Directory => 0o700,
+            Self::File | Self::Other => 0o600,
+        }
+    }
+}
+
 /// What is left of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -126,6 +166,16 @@ impl FsDisk {
         };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         Ok(File::from(rustix::fs::openat2(&self.root, path, flags, mode, resolve)?))
+    }
+
+    /// Opens a file without a note that it was read, where its owner does; only that one may.
+    fn open_quietly(&self, path: &str, flags: OFlags) -> io::Result<File> {
+        match self.open_at(path, flags | OFlags::NOATIME) {
+            Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                self.open_at(path, flags)
+            }
+            file => file,
+        }
     }
 
     /// The directory that a path's last name is in, and that name.
@@ -181,6 +231,29 @@ impl Disk for FsDisk {
         Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
     }
 
+    fn stat(&self, path: &str) -> io::Result<Stat> {
+        use rustix::fs::FileType;
+        let (parent, name) = self.parent(path)?;
+        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Other,
+        };
+        let (inode, len) = (stat.st_ino, stat.st_size as u64);
+        Ok(Stat { kind, mode: stat.st_mode & 0o7777, owner: stat.st_uid, inode, len })
+    }
+
+    fn protect(&self, path: &str) -> io::Result<()> {
+        let kind = self.stat(path)?.kind;
+        if kind == Kind::Other {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (parent, name) = self.parent(path)?;
+        let mode = Mode::from_raw_mode(kind.mode());
+        Ok(rustix::fs::chmodat(parent, name, mode, AtFlags::empty())?)
+    }
+
     fn exists(&self, path: &str) -> io::Result<bool> {
         let (parent, name) = self.parent(path)?;
         match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -191,7 +264,7 @@ impl Disk for FsDisk {
     }
 
     fn for_each_name(&self, path: &str, tell: &mut dyn FnMut(&str)) -> io::Result<()> {
-        let directory = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let directory = self.open_quietly(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         for entry in rustix::fs::Dir::new(OwnedFd::from(directory))? {
             match entry?.file_name().to_str() {
                 Ok("." | "..") => {}
@@ -226,11 +299,11 @@ impl Disk for FsDisk {
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        read_whole(self.open_at(path, READ)?)
+        read_whole(self.open_quietly(path, READ)?)
     }
 
     fn read_head(&self, path: &str) -> io::Result<Vec<u8>> {
-        read_up_to(self.open_at(path, READ)?, BLOCK as u64)
+        read_up_to(self.open_quietly(path, READ)?, BLOCK as u64)
     }
 
     fn read_each(&self, directory: &str, names: &[String]) -> Vec<io::Result<Vec<u8>>> {
@@ -330,7 +403,7 @@ impl Disk for FsDisk {
     }
 
     fn open_database(&self, path: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
-        let file = self.open_at(path, OFlags::RDWR | OFlags::CREATE)?;
+        let file = self.open_quietly(path, OFlags::RDWR | OFlags::CREATE)?;
         Ok(Box::new(FsDatabase { file }))
     }
 }

@@ -14,10 +14,12 @@
 mod head;
 mod record;
 mod replay;
+mod survey;
 
 pub use head::VERSION;
 pub use record::{Post, Record};
 pub use replay::Damage;
+pub use survey::{Survey, survey};
 
 use crate::disk::{AlignedBuf, BLOCK, Disk, Segment};
 use crate::id::MessageId;
@@ -123,13 +125,29 @@ impl Journal {
         len: u64,
         nonce: u32,
     ) -> Result<(Self, Replayed), OpenError> {
-        let mut replayed = Replayed {
-            records: Vec::new(),
-            last_id: MessageId::ZERO,
-            damage: Vec::new(),
-            harmless: Vec::new(),
-        };
-        let heads = look(disk, &mut replayed)?;
+        let (heads, replayed) = look(disk)?;
+        whole(&heads)?;
+        Self::make(disk, (count, len), nonce, heads.found, replayed)
+    }
+
+    /// Opens a journal of which segments are missing, for what the others hold. They are made anew.
+    pub fn salvage(
+        disk: &dyn Disk,
+        count: usize,
+        len: u64,
+        nonce: u32,
+    ) -> Result<(Self, Replayed), OpenError> {
+        let (heads, replayed) = look(disk)?;
+        Self::make(disk, (count, len), nonce, heads.found, replayed)
+    }
+
+    fn make(
+        disk: &dyn Disk,
+        (count, len): (usize, u64),
+        nonce: u32,
+        heads: Vec<Option<Head>>,
+        mut replayed: Replayed,
+    ) -> Result<(Self, Replayed), OpenError> {
         let count = count.max(heads.len());
         let mut segments = Vec::new();
         for path in (0..count).map(path) {
@@ -304,24 +322,28 @@ fn path(number: usize) -> String {
     format!("journal/{number}")
 }
 
-/// The heads of the segments that exist, before any is touched.
-fn look(disk: &dyn Disk, replayed: &mut Replayed) -> Result<Vec<Option<Head>>, OpenError> {
-    let at = |error| OpenError::Io { path: "journal".into(), error };
-    let found = disk.list("journal").map_err(at)?;
-    let found = found.iter().filter_map(|name| name.parse::<usize>().ok()).max();
-    let count = found.map_or(0, |last| last + 1);
-    // Segments are all made before the first is used: what is short or missing among them is
-    // damage, unless none was ever used, or it was to be one more than there were.
-    let (mut heads, mut short) = (Vec::new(), Vec::new());
-    for number in 0..count {
+/// The heads of the segments that exist.
+#[derive(Debug)]
+struct Heads {
+    found: Vec<Option<Head>>,
+    /// Segments that are missing, or too short for a head.
+    short: Vec<usize>,
+}
+
+/// Reads the heads, before any segment is touched.
+fn look(disk: &dyn Disk) -> Result<(Heads, Replayed), OpenError> {
+    let mut replayed = Replayed {
+        records: Vec::new(),
+        last_id: MessageId::ZERO,
+        damage: Vec::new(),
+        harmless: Vec::new(),
+    };
+    let mut heads = Heads { found: Vec::new(), short: Vec::new() };
+    for number in 0..count(disk)? {
         let path = path(number);
-        let block = match disk.read_head(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            block => block.map_err(|error| OpenError::Io { path: path.clone(), error })?,
-        };
-        let head = match Head::decode(&path, &block) {
+        let head = match read_head(disk, &path) {
             Err(OpenError::Cut(_)) => {
-                short.push(number);
+                heads.short.push(number);
                 None
             }
             head => match head? {
@@ -333,20 +355,49 @@ fn look(disk: &dyn Disk, replayed: &mut Replayed) -> Result<Vec<Option<Head>>, O
                 }
             },
         };
-        heads.push(head);
+        heads.found.push(head);
     }
-    let used = heads.iter().flatten().max_by_key(|head| head.epoch).copied();
-    let Some(used) = used else { return Ok(heads) };
+    Ok((heads, replayed))
+}
+
+/// How many segments there are, missing ones between them included.
+fn count(disk: &dyn Disk) -> Result<usize, OpenError> {
+    let at = |error| OpenError::Io { path: "journal".into(), error };
+    let found = disk.list("journal").map_err(at)?;
+    let found = found.iter().filter_map(|name| name.parse::<usize>().ok()).max();
+    Ok(found.map_or(0, |last| last + 1))
+}
+
+fn read_head(disk: &dyn Disk, path: &str) -> Result<Read, OpenError> {
+    let block = match disk.read_head(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        block => block.map_err(|error| OpenError::Io { path: path.to_owned(), error })?,
+    };
+    Head::decode(path, &block)
+}
+
+/// Segments are all made before the first is used: what is short or missing among them is damage,
+/// unless none was ever used, or it was to be one more than there were.
+fn whole(heads: &Heads) -> Result<(), OpenError> {
+    let Heads { found, short } = heads;
+    let used = found.iter().flatten().max_by_key(|head| head.epoch).copied();
+    let Some(used) = used else {
+        // They are made one after the other, so that a crash meanwhile leaves the last one short.
+        return match short.iter().find(|number| **number + 1 < found.len()) {
+            Some(number) => Err(OpenError::Cut(path(*number))),
+            None => Ok(()),
+        };
+    };
     let expected = used.count as usize;
-    short.extend(count..expected);
+    let short = short.iter().copied().chain(found.len()..expected);
     if let Some(number) = short.into_iter().find(|number| *number < expected) {
         return Err(OpenError::Cut(path(number)));
     }
-    let has = |epoch: u64| heads.iter().flatten().any(|head| head.epoch == epoch);
-    if let Some(epoch) = (used.oldest..used.epoch).find(|epoch| !has(*epoch)) {
-        return Err(OpenError::Missing(epoch));
+    let has = |epoch: u64| found.iter().flatten().any(|head| head.epoch == epoch);
+    match (used.oldest..used.epoch).find(|epoch| !has(*epoch)) {
+        Some(epoch) => Err(OpenError::Missing(epoch)),
+        None => Ok(()),
     }
-    Ok(heads)
 }
 
 #[cfg(test)]

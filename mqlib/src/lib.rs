@@ -10,6 +10,8 @@ pub mod broker;
 #[cfg(feature = "queue")]
 mod by_user;
 #[cfg(feature = "queue")]
+pub mod check;
+#[cfg(feature = "queue")]
 pub mod credential;
 #[cfg(feature = "queue")]
 pub mod directory;

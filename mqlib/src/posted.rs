@@ -142,7 +142,7 @@ impl Slots {
             .take(REMEMBERED)
             .map(|bytes| {
                 let entry = decode(bytes);
-                damaged += usize::from(entry.is_none() && bytes.iter().any(|&byte| byte != 0));
+                damaged += usize::from(!is_right(bytes));
                 entry
             })
             .collect();
@@ -214,6 +214,11 @@ pub(crate) fn encode(entries: &[Entry]) -> Vec<u8> {
 /// Where a slot stands in a file.
 pub(crate) fn offset(slot: usize) -> u64 {
     (slot * SLOT) as u64
+}
+
+/// Is a slot what was written there, or empty?
+pub(crate) fn is_right(slot: &[u8]) -> bool {
+    decode(slot).is_some() || slot.iter().all(|&byte| byte == 0)
 }
 
 fn decode(bytes: &[u8]) -> Option<Entry> {

@@ -1,33 +1,44 @@
 //! The directory's database, `directory.redb`: users and lists, each change durable at its commit.
 //!
+//! It is in two hands: redb has checksums of its pages, which are all verified before anything is
+//! believed ([`verify`]), and each entry of users and lists is [sealed](seal) with one of its own and
+//! can be found without redb, so that what a damaged database still holds is not lost ([`salvage`]).
+//!
 //! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names.
 //! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table
 //! `invitations`: the hash of a token → when it expires, in ms since 1970; it is not there until the
-//! first is made. Table `meta`: version, next user's number, the salt of node names, the tag of
-//! message ids.
+//! first is made. Table `meta`: version, next user's number, how many commits there were. Tables
+//! `birth` and `birth copy`: the salt of node names and the tag of message ids, which nothing works
+//! without.
 
 mod backend;
+mod entry;
+mod salvage;
+mod seal;
+mod verify;
 
-use crate::credential::{InvitationKey, KEY_LEN, NodeKey};
-use crate::directory::{Directory, Edit, Member, Node, User};
+use crate::credential::{InvitationKey, KEY_LEN};
+use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::node::UserId;
 pub(crate) use backend::Backend;
 use backend::Draft;
+use entry::Entry;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+pub use salvage::{Lost, salvage};
 
-const PATH: &str = "directory.redb";
+/// The database's file.
+pub const PATH: &str = "directory.redb";
 /// Its name until it is whole: a crash while it is made leaves nothing under the other one.
 const NEW: &str = "directory.redb.new";
 /// The version of the tables; one of a later version is refused.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// Pages kept in memory, in bytes: the directory is in memory anyway.
 const CACHE: usize = 1 << 20;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const SECRETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("secrets");
+const BIRTHS: [TableDefinition<'_, (), &str>; 2] =
+    [TableDefinition::new("birth"), TableDefinition::new("birth copy")];
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 const MEMBERS: TableDefinition<'_, (&str, u32), &str> = TableDefinition::new("members");
 const INVITATIONS: TableDefinition<'_, [u8; KEY_LEN], u64> = TableDefinition::new("invitations");
@@ -73,20 +84,6 @@ impl<E: Into<redb::Error>> From<E> for RegistryError {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredUser {
-    name: Arc<str>,
-    aliases: Vec<Arc<str>>,
-    nodes: Vec<StoredNode>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredNode {
-    offset: u8,
-    /// Hex.
-    key: String,
-}
-
 impl Registry {
     /// Is there one?
     pub fn exists(disk: &dyn Disk) -> Result<bool, RegistryError> {
@@ -100,45 +97,77 @@ impl Registry {
         if !Self::exists(disk)? {
             return Self::found(disk, birth);
         }
-        let draft = Draft::new(disk.open_database(PATH).map_err(io)?).map_err(io)?;
-        if redb::StorageBackend::len(&draft).map_err(io)? == 0 {
-            return Err(RegistryError::Damaged("it is empty".into()));
-        }
-        let draft = Self { database: builder().create_with_backend(draft)? };
-        let (directory, birth) = draft.load()?;
-        drop(draft);
+        let verified = verify::open(disk)?;
+        let (directory, birth) = Self { database: verified.database }.load()?;
         let file = Backend(disk.open_database(PATH).map_err(io)?);
+        if let Some(flags) = verified.flags {
+            verify::set_flags(&file, flags).map_err(io)?;
+        }
         let registry = Self { database: builder().create_with_backend(file)? };
         Ok((registry, directory, birth))
     }
 
+    /// Reads the database, and changes nothing. `None` if there is none.
+    ///
+    /// # Errors
+    /// It is damaged, newer, or cannot be read.
+    pub fn look(disk: &dyn Disk) -> Result<Option<Directory>, RegistryError> {
+        if !Self::exists(disk)? {
+            return Ok(None);
+        }
+        let database = verify::open(disk)?.database;
+        Ok(Some(Self { database }.load()?.0))
+    }
+
     fn found(disk: &dyn Disk, birth: Birth) -> Result<(Self, Directory, Birth), RegistryError> {
+        let registry = Self::create(disk, birth, |_| Ok(()))?;
+        Ok((registry, Directory::default(), birth))
+    }
+
+    /// Makes a database, which gets its name when it is `fill`ed.
+    fn create(
+        disk: &dyn Disk,
+        birth: Birth,
+        fill: impl FnOnce(&Self) -> Result<(), RegistryError>,
+    ) -> Result<Self, RegistryError> {
         let io = redb::StorageError::from;
         if disk.exists(NEW).map_err(io)? {
             disk.unlink(NEW).map_err(io)?;
         }
         let file = Backend(disk.open_database(NEW).map_err(io)?);
         let registry = Self { database: builder().create_with_backend(file)? };
-        registry.fill(birth)?;
+        registry.begin(birth)?;
+        fill(&registry)?;
         disk.sync_path(NEW).map_err(io)?;
         disk.link(NEW, PATH).map_err(io)?;
         disk.sync_path(".").map_err(io)?;
         disk.unlink(NEW).map_err(io)?;
-        Ok((registry, Directory::default(), birth))
+        Ok(registry)
     }
 
-    fn fill(&self, birth: Birth) -> Result<(), RegistryError> {
-        let transaction = self.database.begin_write()?;
+    fn begin(&self, birth: Birth) -> Result<(), RegistryError> {
+        let transaction = self.write()?;
         {
             let mut meta = transaction.open_table(META)?;
             meta.insert("version", VERSION)?;
             meta.insert("next user", 0)?;
-            meta.insert("tag", u64::from(birth.tag))?;
-            transaction.open_table(SECRETS)?.insert("salt", &birth.salt[..])?;
+            meta.insert("commits", 0)?;
+            for table in BIRTHS {
+                let sealed = seal::seal(0, &Entry::birth(&birth));
+                transaction.open_table(table)?.insert((), sealed.as_str())?;
+            }
             transaction.open_table(USERS)?;
             transaction.open_table(MEMBERS)?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// A change. In two phases, so that a commit that was answered is never taken for one that a crash
+    /// tore: the state before it is only gone back to if this one was not durable.
+    fn write(&self) -> Result<redb::WriteTransaction, RegistryError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        Ok(transaction)
     }
 
     fn load(&self) -> Result<(Directory, Birth), RegistryError> {
@@ -152,23 +181,29 @@ impl Registry {
         if version > VERSION {
             return Err(RegistryError::Newer(version));
         }
-        let secrets = transaction.open_table(SECRETS)?;
-        let salt = secrets.get("salt")?.and_then(|salt| salt.value().try_into().ok());
-        let salt = salt.ok_or_else(|| RegistryError::Damaged("no salt".into()))?;
-        let tag = number("tag")? as u32;
+        let birth = transaction.open_table(BIRTHS[0])?.get(())?;
+        let birth = birth.and_then(|sealed| seal::open(sealed.value())?.1.to_birth());
+        let birth = birth.ok_or_else(|| RegistryError::Damaged("no salt".into()))?;
         let mut directory = Directory::new(number("next user")? as u32);
         for entry in transaction.open_table(USERS)?.iter()? {
-            let (id, text) = entry?;
-            let user = decode_user(text.value())
-                .ok_or_else(|| RegistryError::Damaged(format!("user {}", id.value())))?;
-            directory.apply(&Edit::User(UserId(id.value()), user));
+            let (id, sealed) = entry?;
+            let id = UserId(id.value());
+            let edit = seal::open(sealed.value()).and_then(|(_, entry)| entry.into_edit());
+            match edit {
+                Some(edit @ Edit::User(there, _)) if there == id => directory.apply(&edit),
+                _ => return Err(RegistryError::Damaged(format!("user {}", id.0))),
+            }
         }
         for entry in transaction.open_table(MEMBERS)?.iter()? {
-            let (key, text) = entry?;
+            let (key, sealed) = entry?;
             let (list, user) = key.value();
-            let member: Member = serde_json::from_str(text.value())
-                .map_err(|error| RegistryError::Damaged(format!("list {list}: {error}")))?;
-            directory.apply(&Edit::Member(list.into(), UserId(user), Some(member)));
+            let edit = seal::open(sealed.value()).and_then(|(_, entry)| entry.into_edit());
+            match edit {
+                Some(Edit::Member(there, id, member)) if (&*there, id.0) == (list, user) => {
+                    directory.apply(&Edit::Member(there, id, member));
+                }
+                _ => return Err(RegistryError::Damaged(format!("user {user} in list {list}"))),
+            }
         }
         match transaction.open_table(INVITATIONS) {
             // None was ever made.
@@ -181,7 +216,7 @@ impl Registry {
                 }
             }
         }
-        Ok((directory, Birth { salt, tag }))
+        Ok((directory, birth))
     }
 
     /// Makes changes durable, all or none.
@@ -189,71 +224,40 @@ impl Registry {
     /// # Errors
     /// Final, as a failed write of the journal is.
     pub fn commit<'a>(&self, edits: impl Iterator<Item = &'a Edit>) -> Result<(), RegistryError> {
-        let transaction = self.database.begin_write()?;
+        let transaction = self.write()?;
         {
             let mut meta = transaction.open_table(META)?;
             let mut users = transaction.open_table(USERS)?;
             let mut members = transaction.open_table(MEMBERS)?;
+            let commits = meta.get("commits")?.map_or(0, |value| value.value()) + 1;
+            meta.insert("commits", commits)?;
             for edit in edits {
-                match edit {
-                    Edit::User(id, user) => {
-                        users.insert(id.0, encode_user(user).as_str())?;
+                let sealed = Entry::of(edit).map(|entry| seal::seal(commits, &entry));
+                match (edit, sealed) {
+                    (Edit::User(id, _), Some(sealed)) => {
+                        users.insert(id.0, sealed.as_str())?;
                         let next = meta.get("next user")?.map_or(0, |value| value.value());
                         if u64::from(id.0) >= next {
                             meta.insert("next user", u64::from(id.0) + 1)?;
                         }
                     }
-                    Edit::Member(list, user, Some(member)) => {
-                        let text = serde_json::to_string(member).unwrap_or_default();
-                        members.insert((&**list, user.0), text.as_str())?;
+                    (Edit::Member(list, user, Some(_)), Some(sealed)) => {
+                        members.insert((&**list, user.0), sealed.as_str())?;
                     }
-                    Edit::Member(list, user, None) => {
+                    (Edit::Member(list, user, _), _) => {
                         members.remove((&**list, user.0))?;
                     }
-                    Edit::Invitation(key, expires) => {
+                    (Edit::Invitation(key, expires), _) => {
                         let mut invitations = transaction.open_table(INVITATIONS)?;
                         match expires {
                             Some(expires) => drop(invitations.insert(key.0, expires)?),
                             None => drop(invitations.remove(key.0)?),
                         }
                     }
+                    (Edit::User(..), None) => {}
                 }
             }
         }
         Ok(transaction.commit()?)
     }
-}
-
-fn encode_user(user: &User) -> String {
-    let nodes = user.nodes.iter().map(|node| StoredNode {
-        offset: node.offset,
-        key: node.key.0.iter().map(|byte| format!("{byte:02x}")).collect(),
-    });
-    let stored = StoredUser {
-        name: user.name.clone(),
-        aliases: user.aliases.clone(),
-        nodes: nodes.collect(),
-    };
-    // Strings and numbers only: this cannot fail.
-    serde_json::to_string(&stored).unwrap_or_default()
-}
-
-fn decode_user(text: &str) -> Option<User> {
-    let stored: StoredUser = serde_json::from_str(text).ok()?;
-    let nodes = stored.nodes.iter().map(|node| {
-        let key = decode_key(&node.key)?;
-        Some(Node { offset: node.offset, key })
-    });
-    Some(User { name: stored.name, aliases: stored.aliases, nodes: nodes.collect::<Option<_>>()? })
-}
-
-fn decode_key(hex: &str) -> Option<NodeKey> {
-    let mut key = [0; KEY_LEN];
-    if hex.len() != 2 * KEY_LEN {
-        return None;
-    }
-    for (byte, at) in key.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(NodeKey(key))
 }

@@ -11,28 +11,26 @@
 
 mod job;
 mod measure;
+mod quarantine;
 mod recall;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
 pub use measure::{Amount, Measured, ToMeasure};
+pub use quarantine::{QUARANTINE, reason_path};
+pub(crate) use quarantine::{keep, quarantine};
 pub use recall::{Remember, Remembered};
 
-use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::name;
 use crate::node::NodeId;
 use crate::posted;
 use bytes::Bytes;
-use std::io;
 
 /// The directory of all queues.
 pub const ROOT: &str = "spool";
 /// The directory of large bodies that have no id yet, or no certain file.
 pub const STAGED: &str = "spool/.staged";
-
-/// Where damaged files go, as `<user>,<node>.<id>`.
-pub const QUARANTINE: &str = "quarantine";
 
 const TO_ONE: &str = ".one";
 
@@ -123,29 +121,11 @@ fn staged_head(staged: &Staged) -> Vec<u8> {
     head
 }
 
-/// Keeps bytes in the quarantine, with a sentence beside them that says why. Nothing is written twice.
-///
-/// # Errors
-/// The disk has no room for them, or refuses.
-pub(crate) fn keep(disk: &dyn Disk, path: &str, bytes: &[u8], why: &str) -> io::Result<()> {
-    match disk.create_dir(QUARANTINE) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let reason = reason_path(path);
-    let files: [(&str, &[&[u8]]); 2] = [(path, &[bytes]), (&reason, &[why.as_bytes(), b"\n"])];
-    for (path, parts) in files {
-        match disk.create(path, 0, parts) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Where it is said why something is in the quarantine.
-pub fn reason_path(path: &str) -> String {
-    format!("{path}.why")
+/// The message whose body is staged in a file with this content, if all of it is there and right.
+pub(crate) fn staged_message(mut content: Vec<u8>, staged: &Staged) -> Result<Bytes, Damaged> {
+    let head = staged_head(staged);
+    content.get_mut(..head.len()).ok_or(Damaged("cut short"))?.copy_from_slice(&head);
+    parse(content)
 }
 
 /// A file's content is not what its first line says.

@@ -19,6 +19,7 @@ mod listing;
 mod measuring;
 mod op;
 mod recent;
+mod salvage;
 mod space;
 mod usage;
 
@@ -29,7 +30,7 @@ use crate::by_user::ByUser;
 use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::id::MessageId;
-use crate::journal::{Damage, Epoch, Journal, Post, Record};
+use crate::journal::{self, Damage, Epoch, Journal, Post, Record, Replayed};
 use crate::node::NodeId;
 use crate::posted;
 use crate::registry::{Birth, Registry};
@@ -134,6 +135,15 @@ impl Store {
         config: StoreConfig,
         birth: Birth,
     ) -> Result<(Self, Opened), OpenError> {
+        Self::open_with(disk, config, birth, Journal::open)
+    }
+
+    fn open_with(
+        disk: &dyn Disk,
+        config: StoreConfig,
+        birth: Birth,
+        open: impl FnOnce(&dyn Disk, usize, u64, u32) -> Result<(Journal, Replayed), journal::OpenError>,
+    ) -> Result<(Self, Opened), OpenError> {
         const DIRECTORIES: [&str; 4] = ["journal", spool::ROOT, spool::STAGED, posted::ROOT];
         // First a look, so that a store that is refused is left as it was.
         let mut missing = Vec::new();
@@ -150,7 +160,7 @@ impl Store {
             disk.sync_path(path).map_err(|error| OpenError::Io(path, error))?;
         }
         let nonce = u32::from_le_bytes(birth.salt[..4].try_into().unwrap_or_default());
-        let (journal, replayed) = Journal::open(disk, config.segments, config.segment_len, nonce)?;
+        let (journal, replayed) = open(disk, config.segments, config.segment_len, nonce)?;
         let last_id = replayed.last_id;
         let (registry, directory, birth) = Registry::open(disk, birth)?;
         let mut names = ByUser::default();
@@ -451,14 +461,8 @@ impl Store {
 /// Keeps damaged bytes of the journal, before their segment is used again.
 fn set_aside(disk: &dyn Disk, damage: &Damage) -> Result<String, OpenError> {
     let Damage { epoch, offset, bytes, records } = damage;
-    let what = match records {
-        Some(0) => "nothing that was committed is lost".to_owned(),
-        Some(count) => format!("{count} records cannot be read: messages, or acks of some"),
-        None => "the last batch before a crash was not written whole, or is damaged".to_owned(),
-    };
     let path = format!("{}/journal.{epoch}.{offset}", spool::QUARANTINE);
-    let len = bytes.len();
-    let text = format!("the journal's use {epoch} has {len} damaged bytes at {offset}: {what}");
+    let text = damage.to_string();
     match spool::keep(disk, &path, bytes, &text) {
         Ok(()) => Ok(format!("{text}; they are in {path}")),
         // It was most likely never acked: no reason to serve nobody.

@@ -7,6 +7,7 @@
 
 mod admin;
 pub mod cert;
+pub mod check;
 pub mod config;
 pub mod control;
 pub mod door;

@@ -82,6 +82,45 @@ impl Drop for Lock {
     }
 }
 
+/// Keeps a server from starting on a store while somebody looks at it, and changes nothing.
+#[derive(Debug)]
+pub struct Look {
+    store: PathBuf,
+    /// `None` if there was no file to lock.
+    file: Option<File>,
+}
+
+impl Look {
+    /// Begins to look.
+    pub fn take(store: &Path) -> Result<Self, LockError> {
+        let path = store.join(NAME);
+        let io = |error| LockError::Io { path: path.clone(), error };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            file => Some(file.map_err(io)?),
+        };
+        match file.as_ref().map(FileExt::try_lock_shared) {
+            Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(LockError::Running);
+            }
+            Some(result) => result.map_err(io)?,
+            None => {}
+        }
+        Ok(Self { store: store.to_owned(), file })
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// Where there was nothing to lock, a server has started meanwhile.
+    pub fn end(self) -> Result<(), LockError> {
+        match self.file {
+            None if self.store.join(NAME).exists() => Err(LockError::Running),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The process that runs on a store; `None` if none does.
 pub fn running(store: &Path) -> io::Result<Option<i32>> {
     let start = Instant::now();

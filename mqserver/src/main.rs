@@ -8,7 +8,7 @@ use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
 use mqserver::server::Server;
 use mqserver::status::Status;
-use mqserver::{cert, supervisor};
+use mqserver::{cert, check, supervisor};
 use serde::de::DeserializeOwned;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -68,9 +68,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at every file of a store on which no server runs, and say what is wrong
+    #[command(after_help = CHECK_CODES)]
+    Check {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Mend what can be mended: nothing is deleted, what is damaged goes to quarantine/
+        #[arg(long)]
+        repair: bool,
+        /// Print a line of JSON for each finding, and one with the counts
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a certificate that signs itself, for trying out TLS
     Cert(CertArgs),
 }
+
+const CHECK_CODES: &str = "\
+Exit code: 0 all is well, 1 something is wrong, or was and is mended, 2 it could not be checked.";
 
 #[derive(Debug, Args)]
 struct StoreArgs {
@@ -128,6 +143,9 @@ fn main() -> ExitCode {
             invite(&store, count.into(), *expires, json)
         }
         Some(Command::Status { store, json }) => status(&store, json),
+        Some(Command::Check { store, repair, json }) => {
+            return check(&store, check::Options { repair, json });
+        }
         Some(Command::Cert(args)) => make_certificate(args),
     };
     match result {
@@ -196,6 +214,17 @@ fn stop(args: &StoreArgs) -> anyhow::Result<()> {
             Ok(())
         }
         Stopped::StillRunning(pid) => bail!("process {pid} has not stopped in {PATIENCE:?}"),
+    }
+}
+
+fn check(args: &StoreArgs, options: check::Options) -> ExitCode {
+    match check::run(&args.store, options, &mut std::io::stdout().lock()) {
+        Ok(counts) if counts.is_well() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mqserver: {error}");
+            ExitCode::from(2)
+        }
     }
 }
 

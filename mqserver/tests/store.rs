@@ -102,6 +102,9 @@ fn damage(store: &Store, path: &str, offset: u64, bytes: &[u8]) {
     file.write_all_at(bytes, offset).unwrap();
 }
 
+/// Where the copies of a segment's head begin.
+const HEADS: [u64; 2] = [0, 2048];
+
 /// The segment of the journal that was used last.
 fn used_segment(store: &Store) -> String {
     let is_used = |path: &String| {
@@ -122,13 +125,27 @@ async fn a_second_server_is_refused_and_the_first_goes_on() {
 }
 
 #[tokio::test]
-async fn a_damaged_head_of_the_journal_is_refused() {
+async fn a_journal_whose_head_is_damaged_in_both_copies_is_refused() {
     for store in [used().await, killed().await] {
         let segment = used_segment(&store);
-        damage(&store, &segment, 20, &[0xff]);
-        is_refused(&store, &format!("{segment} is damaged: its head's checksum is wrong"));
+        for copy in HEADS {
+            damage(&store, &segment, copy + 20, &[0xff]);
+        }
+        is_refused(&store, &format!("{segment} is damaged: its head is neither empty nor right"));
         damage(&store, &segment, 0, b"garbage!");
         is_refused(&store, &format!("{segment} is damaged"));
+    }
+}
+
+#[tokio::test]
+async fn a_journal_whose_head_is_damaged_in_one_copy_is_served() {
+    for store in [used().await, killed().await] {
+        damage(&store, &used_segment(&store), HEADS[0] + 20, &[0xff]);
+        let server = Server::start(&store);
+        assert!(server.log().contains("one copy of the head is damaged"), "{}", server.log());
+        let mut bob = Client::login(&server, Framing::Raw, "bob", "n0").await;
+        assert_eq!(bob.take_data().await, "filed");
+        assert_eq!(bob.take_data().await, "last");
     }
 }
 
@@ -136,11 +153,10 @@ async fn a_damaged_head_of_the_journal_is_refused() {
 async fn a_journal_of_a_newer_version_is_refused() {
     for store in [used().await, killed().await] {
         let segment = used_segment(&store);
-        damage(&store, &segment, 8, &2u32.to_le_bytes());
-        is_refused(
-            &store,
-            &format!("{segment} is of version 2; this program knows versions up to"),
-        );
+        for copy in HEADS {
+            damage(&store, &segment, copy + 8, &9u32.to_le_bytes());
+        }
+        is_refused(&store, &format!("{segment} is of version 9; this program knows version"));
     }
 }
 
@@ -176,10 +192,10 @@ async fn a_directory_of_a_newer_version_is_refused() {
         let database = Database::open(store.path().join("directory.redb")).unwrap();
         let write = database.begin_write().unwrap();
         let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-        write.open_table(meta).unwrap().insert("version", 2).unwrap();
+        write.open_table(meta).unwrap().insert("version", 9).unwrap();
         write.commit().unwrap();
     }
-    is_refused(&store, "directory.redb is of version 2; this program knows versions up to");
+    is_refused(&store, "directory.redb is of version 9; this program knows versions up to");
 }
 
 #[tokio::test]
@@ -429,9 +445,12 @@ async fn a_damaged_message_is_set_aside_and_its_neighbours_are_served() {
     let server = Server::start(&store);
     let mut bob = Client::login(&server, Framing::Raw, "bob", "n0").await;
     assert_eq!(bob.take_data().await, "last");
-    let kept: Vec<_> = fs::read_dir(store.path().join("quarantine")).unwrap().collect();
-    assert_eq!(kept.len(), 1);
-    assert_eq!(fs::read(kept[0].as_ref().unwrap().path()).unwrap(), content);
+    let kept = store.path().join("quarantine");
+    let name = format!("bob,0.{}", files[0].file_name().unwrap().to_str().unwrap());
+    assert_eq!(fs::read(kept.join(&name)).unwrap(), content);
+    let why = fs::read_to_string(kept.join(format!("{name}.why"))).unwrap();
+    assert!(why.ends_with(": damaged: its checksum is wrong\n"), "{why}");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 2);
     assert!(server.log().contains("damaged"), "{}", server.log());
 }
 

@@ -4,6 +4,7 @@
 //! could not be made.
 
 mod bench;
+mod bitrot;
 mod credentials;
 mod faults;
 mod hostile;
@@ -37,6 +38,7 @@ Examples:
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
   mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest bitrot --every 500                 a bit flipped in every 500th byte of a store
   mqtest crash --points 200                 kill -9 at the N-th system call, 200 times
   mqtest powercut --fs xfs                  power cuts on a file system of its own
   mqtest credentials                        what strangers learn from, and spoil by, wrong names
@@ -73,6 +75,7 @@ enum Command {
     Names(names::NamesArgs),
     Vectors(vectors::VectorsArgs),
     Simulate(simulate::SimulateArgs),
+    Bitrot(bitrot::BitrotArgs),
     Stop(stop::StopArgs),
     TlsReload(tls_reload::TlsReloadArgs),
     Stalled(hostile::stalled::StalledArgs),
@@ -96,6 +99,7 @@ async fn main() -> ExitCode {
         Some(Command::Names(args)) => Ok(names::run(&args)),
         Some(Command::Vectors(args)) => vectors::run(args).await,
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Bitrot(args)) => bitrot::run(&args),
         Some(Command::Stop(args)) => stop::run(args).await,
         Some(Command::TlsReload(args)) => tls_reload::run(args).await,
         Some(Command::Flood(args)) => hostile::run(hostile::Attack::Flood(args)).await,

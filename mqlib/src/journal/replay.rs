@@ -11,6 +11,7 @@
 use super::record::{self, EPOCH_AT, FIXED, Found, Place, Record};
 use crate::disk::BLOCK;
 use bytes::Bytes;
+use std::fmt;
 use std::ops::Range;
 
 /// Bytes of a segment that are not what was written.
@@ -24,6 +25,22 @@ pub struct Damage {
     pub bytes: Bytes,
     /// How many records are lost by it; unknown of the last ones of all.
     pub records: Option<u64>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, offset, bytes, records } = self;
+        write!(f, "the journal's use {epoch} has {} damaged bytes at {offset}: ", bytes.len())?;
+        match records {
+            Some(0) => f.write_str("nothing that was committed is lost"),
+            Some(count) => {
+                write!(f, "{count} records cannot be read: messages, or acks of some")
+            }
+            None => {
+                f.write_str("the last batch before a crash was not written whole, or is damaged")
+            }
+        }
+    }
 }
 
 /// What a segment holds.

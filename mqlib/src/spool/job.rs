@@ -358,8 +358,6 @@ fn is_no_file(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
 }
 
-/// Things of one name that are kept in quarantine.
-const SAME_NAMES: usize = 100;
 /// How often a directory that goes away is made again.
 const TRIES: usize = 8;
 
@@ -386,7 +384,7 @@ impl Shop<'_> {
             Ok(Ok(read)) if read == message => return Ok(false),
             Err(error) if is_no_file(&error) => {
                 (self.note)(format!("{path} is no file; it is moved to {}", super::QUARANTINE));
-                self.quarantine(path)?;
+                self.quarantine(path, "something else stood in the place of a file of ours")?;
             }
             // Cut short, so it is no message.
             _ => self.remove(path)?,
@@ -424,7 +422,7 @@ impl Shop<'_> {
             return Err(ErrorKind::NotADirectory.into());
         }
         (self.note)(format!("{path} is no directory; it is moved to {}", super::QUARANTINE));
-        self.quarantine(path)
+        self.quarantine(path, "something else stood in the place of a directory of ours")
     }
 
     fn unlink(&mut self, directory: &str, ids: &[(MessageId, Epoch)]) -> io::Result<()> {
@@ -508,7 +506,8 @@ impl Shop<'_> {
                 Err(error) => Err(error),
                 Ok(Ok(message)) => Ok(Some(message)),
                 Ok(Err(error)) => {
-                    self.quarantine(&format!("{directory}/{name}")).and(Err(damaged(error)))
+                    let kept = self.quarantine(&format!("{directory}/{name}"), &error.to_string());
+                    kept.and(Err(damaged(error)))
                 }
             };
             read.push((id, result));
@@ -525,42 +524,13 @@ impl Shop<'_> {
     fn read_staged(&mut self, staged: &Staged) -> io::Result<Option<Bytes>> {
         match self.disk.read(&super::staged_path(staged.number)) {
             Err(error) if missing(&error) => Ok(None),
-            content => {
-                let (mut content, head) = (content?, super::staged_head(staged));
-                let place = content.get_mut(..head.len());
-                place.ok_or_else(|| damaged("cut short"))?.copy_from_slice(&head);
-                super::parse(content).map(Some).map_err(damaged)
-            }
+            content => super::staged_message(content?, staged).map(Some).map_err(damaged),
         }
     }
 
     /// Takes a damaged file out of its queue, so that it is in nobody's way, and keeps it.
-    fn quarantine(&mut self, path: &str) -> io::Result<()> {
-        let disk = self.disk;
-        let name = path.strip_prefix(super::ROOT).unwrap_or(path).trim_start_matches('/');
-        let name = format!("{}/{}", super::QUARANTINE, name.replace('/', "."));
-        for number in 0.. {
-            let target = if number == 0 { name.clone() } else { format!("{name}.{number}") };
-            let moved = match self.in_directory(&target, || disk.link(path, &target)) {
-                // A directory has no second name.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    match disk.rename_directory(path, &target) {
-                        Ok(()) => return Ok(()),
-                        moved => moved,
-                    }
-                }
-                linked => linked,
-            };
-            match moved {
-                Err(error) if exists(&error) && number < SAME_NAMES => {}
-                Err(error) if missing(&error) => break,
-                result => {
-                    result?;
-                    break;
-                }
-            }
-        }
-        self.remove(path)
+    fn quarantine(&mut self, path: &str, why: &str) -> io::Result<()> {
+        super::quarantine(self.disk, path, why).map(drop)
     }
 
     fn stage(&mut self, numbers: &[u64], header_len: usize, body: &[u8]) -> io::Result<(u64, u32)> {

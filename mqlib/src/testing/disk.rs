@@ -16,7 +16,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use crate::disk::{BLOCK, Disk, Room, Segment};
+use crate::disk::{BLOCK, Disk, Kind, Room, Segment, Stat};
 use bytes::Bytes;
 use inode::{Content, Directory, Id, Inode};
 use rand::seq::SliceRandom;
@@ -213,6 +213,22 @@ impl Disk for SimDisk {
             }
             state.name(turn, parent, name, None)
         })
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Stat> {
+        self.run(Op::List, |state, _| {
+            let id = state.find(path)?;
+            let (kind, len) = match state.inode(id)? {
+                Inode::File(content) => (Kind::File, content.len() as u64),
+                Inode::Directory(_) => (Kind::Directory, 0),
+            };
+            Ok(Stat { kind, mode: kind.mode(), owner: 0, inode: id as u64, len })
+        })
+    }
+
+    fn protect(&self, path: &str) -> io::Result<()> {
+        // All is its owner's here.
+        self.stat(path).map(drop)
     }
 
     fn exists(&self, path: &str) -> io::Result<bool> {

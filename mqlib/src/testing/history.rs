@@ -48,7 +48,7 @@ const EXAMPLES: usize = 10;
 const ABANDONED: usize = 256;
 
 /// All that happened.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     /// The server knows a repost by its id, so that no post may be stored twice.
     stored_once: bool,
@@ -94,7 +94,8 @@ impl History {
         let acks_before = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
         self.in_flight += 1;
         self.counts.posts += 1;
-        let entry = Post { fate: Fate::InFlight, again: false, acks_before, promise };
+        let entry =
+            Post { fate: Fate::InFlight, again: false, displaced: false, acks_before, promise };
         self.posts.entry(post.from).or_default().insert(post.seq, entry);
     }
 
@@ -120,18 +121,28 @@ impl History {
         if entry.fate == Fate::Acked {
             return;
         }
-        let (acks, again) = (entry.acks_before, entry.again);
+        let (acks, displaced) = (entry.acks_before, entry.displaced);
         self.counts.acked += 1;
         self.answered(post, Fate::Acked);
-        if let Some(receiver) = self.receivers.get_mut(&post.from) {
+        // Who sees inside knows it for certain; there, what became no message was not stored either.
+        if self.last_id.is_none()
+            && let Some(receiver) = self.receivers.get_mut(&post.from)
+        {
             receiver.durable(acks);
         }
-        // What was refused at first, and nobody heard of it, comes behind what was taken.
-        let Some(id) = id.filter(|_| !again) else { return };
+        let Some(id) = id.filter(|_| !displaced) else { return };
         match self.latest_ack.get(&post.from) {
             Some(&(seq, _)) if seq > post.seq => {}
             Some(&(_, last)) if last >= id => self.broken(Violation::Id { id, last }),
             _ => drop(self.latest_ack.insert(post.from, (post.seq, id))),
+        }
+    }
+
+    /// The server has not stored `post`, refused or for nobody, and has said so on a link that its
+    /// sender had left: posted again, it comes behind what was posted later, and stored.
+    pub fn came_to_nothing(&mut self, post: PostRef) {
+        if let Some(entry) = self.post_mut(post) {
+            entry.displaced = true;
         }
     }
 

@@ -224,7 +224,7 @@ fn parse(framing: Framing, read: &[u8]) -> anyhow::Result<Option<(Frame, usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use wsstream::{Limits, Link};
 
     /// A link of ours, and the server's side of it.

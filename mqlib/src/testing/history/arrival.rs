@@ -1,6 +1,6 @@
 //! What arrives at a node, and what the node acks.
 
-use super::audience::Fate;
+use super::audience::{Fate, Post};
 use super::receiver::Sent;
 use super::{History, NodeRef, PostRef, Violation};
 use crate::id::MessageId;
@@ -76,11 +76,10 @@ impl History {
     /// The first arrival of a message that has its place in the order.
     fn in_order(&mut self, node: NodeRef, post: Option<PostRef>, id: Option<MessageId>) {
         let stored_once = self.stored_once;
-        // What was given up has no place among what its sender posted later.
-        let given_up = post.is_some_and(|post| {
-            self.post_mut(post).is_some_and(|entry| entry.fate == Fate::Abandoned)
-        });
-        let again = post.is_some_and(|post| self.post_mut(post).is_some_and(|entry| entry.again));
+        // What was given up, or came to nothing at first, has no place among what its sender posted
+        // later.
+        let out_of_place = |entry: &mut Post| entry.fate == Fate::Abandoned || entry.displaced;
+        let out_of_place = post.is_some_and(|post| self.post_mut(post).is_some_and(out_of_place));
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {
@@ -94,13 +93,11 @@ impl History {
             let latest = receiver.latest_of.entry(post.from).or_default();
             match post.seq.cmp(latest) {
                 Ordering::Greater => *latest = post.seq,
-                _ if given_up => {}
+                _ if out_of_place => {}
                 Ordering::Equal if stored_once => {
                     broken = broken.or(Some(Violation::Twice { post, node }));
                 }
                 Ordering::Equal => {}
-                // Its first attempt may have been refused, and what came behind it taken.
-                Ordering::Less if again => {}
                 Ordering::Less => {
                     let later = *latest;
                     broken = broken.or(Some(Violation::SenderOrder { post, node, later }));

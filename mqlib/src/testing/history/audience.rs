@@ -79,11 +79,13 @@ pub(super) enum Fate {
 }
 
 /// A post that is not settled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Post {
     pub(super) fate: Fate,
     /// It was posted more than once.
     pub(super) again: bool,
+    /// It came to nothing at first, unknown to its sender, and has lost its place in the order.
+    pub(super) displaced: bool,
     /// How many acks its sender had sent before it.
     pub(super) acks_before: u64,
     /// What it becomes, where the harness does not see the messages themselves.
@@ -91,14 +93,14 @@ pub(super) struct Post {
 }
 
 /// Where a message is in the right place.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Meant {
     Nodes(BTreeSet<NodeRef>),
     Users(BTreeSet<u32>),
 }
 
 /// A message, for some nodes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) post: Option<PostRef>,
     meant: Meant,

@@ -5,7 +5,7 @@ use crate::id::MessageId;
 use std::collections::{HashMap, HashSet};
 
 /// A node that receives.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
     /// The latest message that it got in order.
     pub(super) latest: Option<MessageId>,
@@ -23,7 +23,7 @@ pub(super) struct Receiver {
 }
 
 /// A connection, where the harness tells of logins.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Session {
     window: usize,
     in_flight: HashSet<MessageId>,

@@ -19,7 +19,10 @@ impl World {
     /// A client gets a message.
     pub(super) fn receive(&mut self, link: LinkId, message: &Bytes) -> Result<(), Violation> {
         let number = self.clients.iter().position(|client| client.link == Some(link));
-        let Some(number) = number else { return Ok(()) };
+        let Some(number) = number else {
+            self.unheard(message);
+            return Ok(());
+        };
         let node = self.node_id(number);
         let client = &mut self.clients[number];
         let Ok(reply) = Reply::parse(message) else {
@@ -97,6 +100,16 @@ impl World {
             _ => {}
         }
         self.history.verdict()
+    }
+
+    /// A message comes on a link that its client has left.
+    fn unheard(&mut self, message: &Bytes) {
+        let Ok(reply) = Reply::parse(message) else { return };
+        let unstored = reply.op == "ack" && reply.msgid.is_none();
+        let number = reply.id.filter(|_| unstored).and_then(|id| id.parse().ok());
+        if let Some(post) = number.and_then(|number| post_ref(&self.senders, number)) {
+            self.history.came_to_nothing(post);
+        }
     }
 
     /// The node that a client is, if the server knows it.

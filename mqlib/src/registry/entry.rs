@@ -1,0 +1,98 @@
+//! What an entry of the database says, whole: nothing of it is in its key alone.
+
+use super::Birth;
+use crate::credential::{KEY_LEN, NodeKey};
+use crate::directory::{Edit, Member, Node, User};
+use crate::node::UserId;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Entry {
+    User(u32, StoredUser),
+    Member(Arc<str>, u32, Member),
+    /// The salt in hex, the tag.
+    Birth(String, u32),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredUser {
+    name: Arc<str>,
+    aliases: Vec<Arc<str>>,
+    nodes: Vec<StoredNode>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredNode {
+    offset: u8,
+    /// Hex.
+    key: String,
+}
+
+impl Entry {
+    /// The entry that an edit makes; `None` for one that removes it.
+    pub(super) fn of(edit: &Edit) -> Option<Self> {
+        match edit {
+            Edit::User(id, user) => Some(Self::User(id.0, StoredUser::of(user))),
+            Edit::Member(list, user, Some(member)) => {
+                Some(Self::Member(list.clone(), user.0, member.clone()))
+            }
+            Edit::Member(_, _, None) | Edit::Invitation(..) => None,
+        }
+    }
+
+    /// The edit that makes this entry.
+    pub(super) fn into_edit(self) -> Option<Edit> {
+        match self {
+            Self::User(id, user) => Some(Edit::User(UserId(id), user.into_user()?)),
+            Self::Member(list, user, member) => {
+                Some(Edit::Member(list, UserId(user), Some(member)))
+            }
+            Self::Birth(..) => None,
+        }
+    }
+
+    pub(super) fn birth(birth: &Birth) -> Self {
+        Self::Birth(hex(&birth.salt), birth.tag)
+    }
+
+    pub(super) fn to_birth(&self) -> Option<Birth> {
+        match self {
+            Self::Birth(salt, tag) => Some(Birth { salt: unhex(salt)?, tag: *tag }),
+            _ => None,
+        }
+    }
+}
+
+impl StoredUser {
+    fn of(user: &User) -> Self {
+        let nodes = user.nodes.iter();
+        let nodes = nodes.map(|node| StoredNode { offset: node.offset, key: hex(&node.key.0) });
+        Self { name: user.name.clone(), aliases: user.aliases.clone(), nodes: nodes.collect() }
+    }
+
+    fn into_user(self) -> Option<User> {
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|node| Some(Node { offset: node.offset, key: NodeKey(unhex(&node.key)?) }));
+        let nodes = nodes.collect::<Option<_>>()?;
+        Some(User { name: self.name, aliases: self.aliases, nodes })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(hex: &str) -> Option<[u8; KEY_LEN]> {
+    let mut bytes = [0; KEY_LEN];
+    if hex.len() != 2 * KEY_LEN {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
