@@ -262,6 +262,16 @@ impl World {
         Ok(())
     }
 
+    /// Remembers for which nodes a post is that is about to be handed over: those that are known now.
+    fn remember_meant(&mut self, post: u64, to: &[(String, Kind)]) {
+        let Some(server) = &self.server else { return };
+        let directory = server.broker.directory();
+        let all = to.iter().filter(|(_, kind)| *kind == Kind::AllNodes);
+        let users = all.filter_map(|(name, _)| directory.user_id(name));
+        let meant = users.flat_map(|user| directory.nodes(user)).collect();
+        self.meant.insert(post, meant);
+    }
+
     /// Is it too late to send anything?
     fn is_silent(&mut self) -> bool {
         if self.calm {
@@ -300,12 +310,7 @@ impl World {
             }
         }
         debug_assert!(self.fans_out(number, &to));
-        let directory = self.server.as_ref().map(|server| server.broker.directory());
-        let all = to.iter().filter(|(_, kind)| *kind == Kind::AllNodes);
-        let all = all.filter_map(|(name, _)| directory?.user_id(name));
-        let meant = all.flat_map(|user| directory.into_iter().flat_map(move |d| d.nodes(user)));
-        let meant = meant.collect();
-        self.meant.insert(self.posts, meant);
+        self.remember_meant(self.posts, &to);
         let content = Content { etc: None, body };
         let request =
             Request::Post { id: self.posts.to_string(), to, no_nodes: self.chance(10), content };
@@ -323,6 +328,10 @@ impl World {
         let Some(post) = client.reposts.pop_front() else { return };
         let Some(request) = client.unacked.get(&post).cloned() else { return };
         self.stored.remove(&post);
+        if let Request::Post { to, .. } = &request {
+            // A node that nobody was told of may be gone.
+            self.remember_meant(post, to);
+        }
         if let Some(post) = post_ref(&self.senders, post) {
             self.history.reposted(post);
         }
