@@ -95,7 +95,7 @@ impl Look {
     pub fn take(store: &Path) -> Result<Self, LockError> {
         let path = store.join(NAME);
         let io = |error| LockError::Io { path: path.clone(), error };
-        let file = match File::open(&path) {
+        let file = match plain::open(&path, OpenOptions::new().read(true)) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             file => Some(file.map_err(io)?),
         };
