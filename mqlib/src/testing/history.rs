@@ -121,7 +121,9 @@ impl History {
         if entry.fate == Fate::Acked {
             return;
         }
-        let (acks, displaced) = (entry.acks_before, entry.displaced);
+        // What came to nothing at first, and whose ack was lost, comes behind what was taken.
+        let out_of_place = entry.displaced || entry.again;
+        let acks = entry.acks_before;
         self.counts.acked += 1;
         self.answered(post, Fate::Acked);
         // Who sees inside knows it for certain; there, what became no message was not stored either.
@@ -130,7 +132,7 @@ impl History {
         {
             receiver.durable(acks);
         }
-        let Some(id) = id.filter(|_| !displaced) else { return };
+        let Some(id) = id.filter(|_| !out_of_place) else { return };
         match self.latest_ack.get(&post.from) {
             Some(&(seq, _)) if seq > post.seq => {}
             Some(&(_, last)) if last >= id => self.broken(Violation::Id { id, last }),

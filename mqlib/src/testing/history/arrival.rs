@@ -80,6 +80,11 @@ impl History {
         // later.
         let out_of_place = |entry: &mut Post| entry.fate == Fate::Abandoned || entry.displaced;
         let out_of_place = post.is_some_and(|post| self.post_mut(post).is_some_and(out_of_place));
+        // In the simulation a post may find all queues full, have its ack lost, and be stored when
+        // it is posted again, behind what was posted later.
+        let seen_inside = self.last_id.is_some();
+        let again = seen_inside
+            && post.is_some_and(|post| self.post_mut(post).is_some_and(|entry| entry.again));
         let receiver = self.receivers.entry(node).or_default();
         let mut broken = None;
         if let Some(id) = id {
@@ -98,6 +103,7 @@ impl History {
                     broken = broken.or(Some(Violation::Twice { post, node }));
                 }
                 Ordering::Equal => {}
+                Ordering::Less if again => {}
                 Ordering::Less => {
                     let later = *latest;
                     broken = broken.or(Some(Violation::SenderOrder { post, node, later }));
