@@ -6,10 +6,10 @@
 //! were filled, when all they say is in the spool as well; so whatever a replay finds, it finds
 //! everything later too.
 //!
-//! Block 0 of a segment is its [`head`]. Each use of a segment has an epoch of its own, the highest
+//! Block 0 of a segment is its `head`. Each use of a segment has an epoch of its own, the highest
 //! yet, and a record is only believed with its segment's epoch, the next number, and the right
 //! checksum. What is not believed is either the end, perhaps of a batch that a crash tore, which was
-//! never acked; or it is damage, which is told and costs only the records it hit ([`replay`]).
+//! never acked; or it is damage, which is told and costs only the records it hit (`replay`).
 
 mod head;
 mod record;

@@ -4,7 +4,7 @@
 //! are kept, each with the id of the message that it became. They are durable with the message, in
 //! the journal; before a segment is freed they go to the node's file, `posted/<user>,<node>`. A node
 //! that does not post has neither file nor memory. The broker keeps a few bytes a post for a node
-//! that is online ([`Tags`]), and asks the store when they say that a post may be a repeat.
+//! that is online (`Tags`), and asks the store when they say that a post may be a repeat.
 //!
 //! A file is an array of slots: key, message id, checksum. It is no log: each entry replaces the
 //! oldest, so entries may be written again after a crash, and lost slots cost what they held.

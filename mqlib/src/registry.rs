@@ -1,7 +1,7 @@
 //! The directory's database, `directory.redb`: users and lists, each change durable at its commit.
 //!
 //! It is in two hands: redb has checksums of its pages, which are all verified before anything is
-//! believed ([`verify`]), and each entry of users and lists is [sealed](seal) with one of its own and
+//! believed (`verify`), and each entry of users and lists is sealed (`seal`) with one of its own and
 //! can be found without redb, so that what a damaged database still holds is not lost ([`salvage`]).
 //!
 //! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names.

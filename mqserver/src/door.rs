@@ -1,7 +1,7 @@
-//! The doors: how clients reach the broker. So far there is one, [`ws`].
+//! The doors: how clients reach the broker. So far there is one, `ws`.
 //!
-//! [`entrance`] accepts connections, [`census`] counts them, [`ws`] is the life of a link, and
-//! [`pulse`] finds out whether its peer still lives.
+//! `entrance` accepts connections, `census` counts them, `ws` is the life of a link, and
+//! `pulse` finds out whether its peer still lives.
 
 pub(crate) mod census;
 pub(crate) mod entrance;

@@ -1,6 +1,6 @@
 //! TLS for the doors: rustls, with a certificate that is read again whenever its files change.
 //!
-//! [`files`] reads PEM and says what is wrong with it; [`follow`] watches it. A link keeps what it
+//! `files` reads PEM and says what is wrong with it; `follow` watches it. A link keeps what it
 //! began with; the next one gets what is current.
 
 mod files;
