@@ -96,7 +96,7 @@ impl Default for Limits {
             warm: 32 << 10,
             pending: 65_536,
             flying: 1 << 20,
-            unwritten: 16 << 10,
+            unwritten: 32 << 10,
             registration: Registration::Open,
             accounts: AccountLimits::default(),
         }
