@@ -530,6 +530,11 @@ mod tests {
     const PATIENCE: Patience =
         Patience { first: Duration::from_secs(10), most: Duration::from_secs(300) };
 
+    /// With less for a link than the queue keeps in memory.
+    fn limits() -> Limits {
+        Limits { unwritten: 16 << 10, warm: 32 << 10, ..Limits::default() }
+    }
+
     /// A queue of a node that is online, for which 100 messages of 1 KiB were committed, and what
     /// is done at first: bytes sent, and bytes marked.
     fn clogged(limits: &Limits) -> (Queue, usize, usize) {
@@ -560,7 +565,7 @@ mod tests {
 
     #[test]
     fn a_link_that_writes_nothing_gets_no_more_than_its_limit() {
-        let limits = Limits::default();
+        let limits = limits();
         let (mut queue, sent, marked) = clogged(&limits);
         assert_eq!((sent, marked), (limits.unwritten, limits.unwritten));
         assert_eq!(steps(&mut queue, Duration::ZERO, &limits), (0, 0));
@@ -570,7 +575,7 @@ mod tests {
 
     #[test]
     fn what_is_due_again_waits_for_a_link_that_writes_nothing_and_bodies_are_forgotten() {
-        let limits = Limits::default();
+        let limits = limits();
         let (mut queue, ..) = clogged(&limits);
         assert!(queue.warm > 0);
         let late = Duration::from_secs(11);
