@@ -37,7 +37,7 @@ Examples:
                                             … which is killed (kill -9) every 5 s
   mqtest --clients 50 --ack-delay 0 --raw   more load, with the original's framing
   mqtest vectors mqtest/vectors             the original's conversations, word by word
-  mqtest simulate --seeds 10000             10,000 lives of a server, with their deaths
+  mqtest simulate --seeds 5000              5,000 lives of a server, with their deaths
   mqtest bitrot --every 500                 a bit flipped in every 500th byte of a store
   mqtest crash --points 200                 kill -9 at the N-th system call, 200 times
   mqtest powercut --fs xfs                  power cuts on a file system of its own
