@@ -137,22 +137,26 @@ async fn links_that_take_over_from_each_other_leave_one_that_works() {
         client.send(&header, b"").await;
         links.push(client);
     }
-    // In whatever order they are let in, the last one stays.
-    let mut working = Vec::new();
+    // Each link has its answer before any is asked: while a login still waits for its turn, the link
+    // that it will end works.
+    let mut let_in = Vec::new();
     for mut link in links {
+        match link.reply().await.info.as_deref() {
+            Some("ok login") => let_in.push(link),
+            info => assert_eq!(info, Some("taken over")),
+        }
+    }
+    let mut working = Vec::new();
+    for mut link in let_in {
         let header = json!({"op": "post", "id": "b", "to": {}, "noNodes": true});
         link.try_send_bytes(common::message(&header.to_string(), b"")).await;
-        loop {
-            let reply = link.reply().await;
-            match (reply.op.as_str(), reply.info.as_deref()) {
-                ("info", Some("ok login")) => continue,
-                ("quit", info) => assert_eq!(info, Some("taken over")),
-                (op, _) => {
-                    assert_eq!(op, "ack");
-                    working.push(link);
-                }
+        let reply = link.reply().await;
+        match reply.op.as_str() {
+            "quit" => assert_eq!(reply.info.as_deref(), Some("taken over")),
+            op => {
+                assert_eq!(op, "ack");
+                working.push(link);
             }
-            break;
         }
     }
     assert_eq!(working.len(), 1);
