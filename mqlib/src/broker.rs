@@ -499,13 +499,11 @@ impl Broker {
             }
             SpoolDone::Loaded(node, id, message) => {
                 if let Some(session) = self.sessions.get_mut(&node) {
-                    let gone = session.queue.loaded(id, message, &mut self.owners, &self.limits);
-                    if let Some(len) = gone {
-                        self.tally.gone(node, len);
-                    }
+                    session.queue.loaded(id, message, &mut self.owners, &self.limits);
                     self.pump(now, node);
                 }
             }
+            SpoolDone::Lost(node, len) => self.tally.lost(node, len),
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Full(full) => self.full = full,

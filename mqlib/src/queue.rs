@@ -382,15 +382,14 @@ impl Queue {
         Some(waiting)
     }
 
-    /// A message that was to be read is there, or gone. The length, as far as it is known, of one that
-    /// is gone although nobody acked it.
+    /// A message that was to be read is there, or gone.
     pub(crate) fn loaded(
         &mut self,
         id: MessageId,
         message: Option<Bytes>,
         owners: &mut Owners,
         limits: &Limits,
-    ) -> Option<usize> {
+    ) {
         self.reading = self.reading.saturating_sub(1);
         self.read_len = message.as_ref().map_or(self.read_len, Bytes::len);
         let reading = |flight: &Flight| flight.id == id && matches!(flight.place, Place::Reading);
@@ -398,17 +397,16 @@ impl Queue {
             match message {
                 Some(message) => self.flights[position].place = Place::Ready(message),
                 None => {
-                    let flight = self.take_down(position);
+                    self.take_down(position);
                     if owners.get(&id) == Some(&self.node) {
                         owners.remove(&id);
                     }
-                    return flight.filter(|flight| !flight.to_one).map(|flight| flight.len);
                 }
             }
-            return None;
+            return;
         }
         let asked = |waiting: &Waiting| waiting.item.id == id && waiting.ahead == Ahead::Asked;
-        let position = self.pending.iter().take(READ_AHEAD).position(asked)?;
+        let Some(position) = self.pending.iter().take(READ_AHEAD).position(asked) else { return };
         match message {
             Some(message) if self.warm + message.len() <= limits.warm => {
                 self.warm += message.len();
@@ -417,10 +415,8 @@ impl Queue {
                 waiting.ahead = Ahead::No;
             }
             Some(_) => self.pending[position].ahead = Ahead::NoRoom,
-            // Of one that is for one node only, another may have taken it, and acked.
-            None => return self.take_out(position).filter(|gone| !gone.item.to_one).map(|_| 0),
+            None => drop(self.take_out(position)),
         }
-        None
     }
 
     /// The node acks a message. `Some` if it was in flight.

@@ -15,7 +15,7 @@ mod quarantine;
 mod recall;
 
 pub(crate) use job::is_full;
-pub use job::{FileJob, Job, JobDone, Lane, ReadOne, Wanted};
+pub use job::{FileJob, Job, JobDone, Lane, ReadMessage, ReadOne, Wanted};
 pub use measure::{Amount, Measured, ToMeasure};
 pub use quarantine::{QUARANTINE, reason_path};
 pub(crate) use quarantine::{keep, quarantine};

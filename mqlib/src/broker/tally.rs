@@ -130,8 +130,8 @@ impl Tally {
         }
     }
 
-    /// A message of a node's is gone, though nobody acked it.
-    pub(super) fn gone(&mut self, node: NodeId, len: usize) {
+    /// A message of a node's waits no more, though nobody acked it.
+    pub(super) fn lost(&mut self, node: NodeId, len: usize) {
         match self.users.get_mut(node.user) {
             Some(user) if user.measuring => user.doubtful += 1,
             Some(user) => user.node(node.offset).remove(len),

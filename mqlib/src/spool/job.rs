@@ -150,7 +150,7 @@ pub enum JobDone {
     Unlinked(NodeId, Vec<(MessageId, Epoch)>, io::Result<()>),
     /// A node's messages, and how many more there are.
     Listed(u64, io::Result<(Vec<(MessageId, bool)>, usize)>),
-    /// Messages; `None` for one of which there is no file.
+    /// Messages.
     Read(NodeId, Vec<ReadOne>),
     /// A large body: its files, its length and its checksum.
     Staged(u64, Vec<u64>, io::Result<(u64, u32)>),
@@ -361,8 +361,26 @@ fn is_no_file(error: &io::Error) -> bool {
 /// How often a directory that goes away is made again.
 const TRIES: usize = 8;
 
-/// A message that was read; `None` if there is no file of it.
-pub type ReadOne = (MessageId, io::Result<Option<Bytes>>);
+/// What became of a message that was to be read.
+pub type ReadOne = (MessageId, io::Result<ReadMessage>);
+
+/// A message that was read, or why there is none.
+#[derive(Debug)]
+pub enum ReadMessage {
+    /// It is whole.
+    Whole(Bytes),
+    /// There is no file of it.
+    Missing,
+    /// It was damaged, and its file is in quarantine now.
+    Damaged {
+        /// What is wrong with it.
+        why: String,
+        /// Bytes of it.
+        len: usize,
+        /// It was for one node of its user.
+        to_one: bool,
+    },
+}
 
 /// A worker at its disk.
 pub(super) struct Shop<'a> {
@@ -494,20 +512,21 @@ impl Shop<'_> {
         let mut filed = Vec::new();
         for wanted in wanted {
             match wanted.staged.as_ref().map(|staged| self.read_staged(staged)) {
-                None | Some(Ok(None)) => filed.push((wanted.id, wanted.to_one)),
+                None | Some(Ok(ReadMessage::Missing)) => filed.push((wanted.id, wanted.to_one)),
                 Some(result) => read.push((wanted.id, result)),
             }
         }
         let names: Vec<_> = filed.iter().map(|(id, one)| super::file_name(*id, *one)).collect();
         let contents = self.disk.read_each(directory, &names);
-        for (((id, _), name), content) in filed.into_iter().zip(&names).zip(contents) {
-            let result = match content.map(super::parse) {
-                Err(error) if missing(&error) => Ok(None),
+        for (((id, to_one), name), content) in filed.into_iter().zip(&names).zip(contents) {
+            let result = match content.map(|content| (content.len(), super::parse(content))) {
+                Err(error) if missing(&error) => Ok(ReadMessage::Missing),
                 Err(error) => Err(error),
-                Ok(Ok(message)) => Ok(Some(message)),
-                Ok(Err(error)) => {
-                    let kept = self.quarantine(&format!("{directory}/{name}"), &error.to_string());
-                    kept.and(Err(damaged(error)))
+                Ok((_, Ok(message))) => Ok(ReadMessage::Whole(message)),
+                Ok((len, Err(error))) => {
+                    let (why, len) = (error.to_string(), len.saturating_sub(super::LINE));
+                    let kept = self.quarantine(&format!("{directory}/{name}"), &why);
+                    kept.map(|()| ReadMessage::Damaged { why, len, to_one })
                 }
             };
             read.push((id, result));
@@ -519,12 +538,14 @@ impl Shop<'_> {
         }
     }
 
-    /// A large message from where its body is staged; `None` if it is filed for certain, in this
+    /// A large message from where its body is staged; missing if it is filed for certain, in this
     /// life or an earlier one.
-    fn read_staged(&mut self, staged: &Staged) -> io::Result<Option<Bytes>> {
+    fn read_staged(&mut self, staged: &Staged) -> io::Result<ReadMessage> {
         match self.disk.read(&super::staged_path(staged.number)) {
-            Err(error) if missing(&error) => Ok(None),
-            content => super::staged_message(content?, staged).map(Some).map_err(damaged),
+            Err(error) if missing(&error) => Ok(ReadMessage::Missing),
+            content => {
+                super::staged_message(content?, staged).map(ReadMessage::Whole).map_err(damaged)
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use super::{FILES_PER_JOB, FILING_JOBS, RETRY, Store};
 use crate::id::MessageId;
 use crate::journal::Epoch;
 use crate::node::NodeId;
-use crate::spool::{self, Amount, FileJob, Job, JobDone};
-use std::io::{self, ErrorKind};
+use crate::spool::{self, Amount, FileJob, Job, JobDone, ReadMessage};
+use std::io;
 use std::time::Duration;
 
 impl Store {
@@ -172,17 +172,23 @@ impl Store {
             }
             JobDone::Read(node, read) => {
                 for (id, result) in read {
-                    let message = result.unwrap_or_else(|error| {
-                        let text = match error.kind() {
-                            ErrorKind::InvalidData => format!(
-                                "message {id} is {error}; its file is in {}",
-                                spool::QUARANTINE
-                            ),
-                            _ => format!("message {id} cannot be read: {error}"),
-                        };
-                        self.done.push_back(SpoolDone::Trouble(text));
-                        None
-                    });
+                    let message = match result {
+                        Ok(ReadMessage::Whole(message)) => Some(message),
+                        Ok(ReadMessage::Missing) => None,
+                        Ok(ReadMessage::Damaged { why, len, to_one }) => {
+                            let kept = spool::QUARANTINE;
+                            let text = format!("message {id} is damaged: {why}; its file is in {kept}");
+                            self.done.push_back(SpoolDone::Trouble(text));
+                            // Another node's file of one that is for one node only may be whole.
+                            self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
+                            None
+                        }
+                        Err(error) => {
+                            let text = format!("message {id} cannot be read: {error}");
+                            self.done.push_back(SpoolDone::Trouble(text));
+                            None
+                        }
+                    };
                     self.done.push_back(SpoolDone::Loaded(node, id, message));
                 }
             }

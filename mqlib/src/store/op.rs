@@ -54,6 +54,9 @@ pub enum SpoolDone {
     Listed(u64, NodeId, Vec<(MessageId, bool)>, Option<MessageId>, usize),
     /// A message; `None` if it is no longer there, or damaged.
     Loaded(NodeId, MessageId, Option<Bytes>),
+    /// A message of so many bytes no longer waits for a node, though nobody acked it: it is damaged,
+    /// and in quarantine.
+    Lost(NodeId, usize),
     /// The node has all that the other has; how much of it is new to it, but for what is for one node
     /// only.
     Copied(u64, Amount),
