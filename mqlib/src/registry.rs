@@ -101,7 +101,7 @@ impl Registry {
         let (directory, birth) = Self { database: verified.database }.load()?;
         let file = Backend(disk.open_database(PATH).map_err(io)?);
         if let Some(flags) = verified.flags {
-            verify::set_flags(&file, flags).map_err(io)?;
+            verify::settle(&file, flags).map_err(io)?;
         }
         let registry = Self { database: builder().create_with_backend(file)? };
         Ok((registry, directory, birth))

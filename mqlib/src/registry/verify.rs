@@ -10,7 +10,8 @@
 //!
 //! The bit in the header that names one of the two states has no checksum. If the other state is
 //! newer and right, either a crash came between the phases or the bit was flipped: then the newer
-//! one counts, which loses nothing that was answered.
+//! one counts, which loses nothing that was answered. It may be right in the kernel's cache only, if
+//! the sync between the phases failed: so all is written once more before the bit says so.
 
 use super::{Backend, Draft, PATH, RegistryError, builder};
 use crate::disk::Disk;
@@ -29,6 +30,8 @@ const STATES: [u64; 2] = [64, 64 + STATE];
 const STATE: u64 = 128;
 /// Where roots and checksums begin in one.
 const ROOTS: u64 = 8;
+/// How much is copied at once, in bytes.
+const CHUNK: usize = 1 << 20;
 /// Where the number of its transaction stands.
 const TRANSACTION: u64 = 104;
 
@@ -72,7 +75,7 @@ pub(super) fn open(disk: &dyn Disk) -> Result<Verified, RegistryError> {
 fn open_state(disk: &dyn Disk, flags: u8, state: u8) -> Result<Database, RegistryError> {
     let io = StorageError::from;
     let draft = Draft::new(disk.open_database(PATH).map_err(io)?).map_err(io)?;
-    set_flags(&draft, flags & !PRIMARY & !TWO_PHASES | state).map_err(io)?;
+    draft.write(FLAGS, &[flags & !PRIMARY & !TWO_PHASES | state]).map_err(io)?;
     let at = STATES[usize::from(state ^ PRIMARY)] + ROOTS;
     let mut other = [0; (STATE - ROOTS) as usize];
     draft.read(at, &mut other).map_err(io)?;
@@ -80,8 +83,19 @@ fn open_state(disk: &dyn Disk, flags: u8, state: u8) -> Result<Database, Registr
     Ok(builder().create_with_backend(draft)?)
 }
 
-/// Writes the header's flags.
-pub(super) fn set_flags(file: &dyn StorageBackend, flags: u8) -> io::Result<()> {
+/// Makes all that was read durable, then the flags that say which state counts.
+pub(super) fn settle(file: &dyn StorageBackend, flags: u8) -> io::Result<()> {
+    let len = file.len()?;
+    let mut chunk = vec![0; CHUNK];
+    let mut position = 0;
+    while position < len {
+        let part = &mut chunk[..CHUNK.min((len - position) as usize)];
+        file.read(position, part)?;
+        // After a sync that failed the kernel may hold as written what is not.
+        file.write(position, part)?;
+        position += part.len() as u64;
+    }
+    file.sync_data()?;
     file.write(FLAGS, &[flags])?;
     file.sync_data()
 }
