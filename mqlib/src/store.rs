@@ -254,6 +254,8 @@ impl Store {
         }
         self.remember();
         self.index.pop_settled();
+        // Of segments in which nothing was committed nobody else tells.
+        self.free();
     }
 
     /// Forgets messages of a post that was not committed whole.
