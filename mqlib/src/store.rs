@@ -21,6 +21,8 @@ mod op;
 mod recent;
 mod salvage;
 mod space;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod usage;
 
 pub use config::StoreConfig;
