@@ -86,7 +86,10 @@ pub(crate) async fn measure(args: FloodArgs, command: String) -> anyhow::Result<
         let links = args.sockets.max(FILES as u32 + 100);
         let mut rig = Rig::start_on(&args.common, links, make).await?;
         let outcome = attack(&rig, &args, kind, &mut report).await;
-        rig.explain(outcome.with_context(|| format!("attack by {kind:?}")))?;
+        let outcome = outcome.with_context(|| format!("attack by {kind:?}"));
+        if let Err(ended) = rig.survived(outcome)? {
+            report.broken(ended);
+        }
     }
     Ok(report)
 }
