@@ -1,4 +1,5 @@
 //! What the simulation found, small enough to read.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::id::IdSource;
