@@ -10,6 +10,7 @@ use crate::members::Members;
 use crate::message::{Message, Receipt, To};
 use crate::outbox::{Outbox, Posting};
 use crate::session::Stats;
+use crate::status::Status;
 use crate::task::{Control, Task};
 use mqlib::request::NodeName;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -189,6 +190,22 @@ impl Client {
     /// As there.
     pub async fn set_aliases(&self, aliases: &[&str]) -> Result<Posting, Error> {
         self.outbox.set_aliases(aliases).await
+    }
+
+    /// As [`Outbox::status`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.outbox.status().await
+    }
+
+    /// As [`Outbox::drop_node`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn drop_node(&self, offset: u8) -> Result<(), Error> {
+        self.outbox.drop_node(offset).await
     }
 
     /// What the server said at the latest login.

@@ -52,6 +52,7 @@ mod message;
 mod outbox;
 mod request;
 mod session;
+mod status;
 mod task;
 mod tls;
 
@@ -67,4 +68,5 @@ pub use message::{Message, Receipt, To};
 pub use mqlib::request::NodeName;
 pub use outbox::{Outbox, Posting};
 pub use session::Stats;
+pub use status::{NodeStatus, Status};
 pub use tls::Tls;

@@ -79,6 +79,11 @@ impl To {
         self.and(user, 1)
     }
 
+    /// And one node of `user`, whichever takes it first.
+    pub fn and_one_node(self, user: impl Into<String>) -> Self {
+        self.and(user, 0)
+    }
+
     /// And the members of `list` except oneself.
     pub fn and_list(self, list: impl Into<String>) -> Self {
         self.and(list, 2)
@@ -123,6 +128,8 @@ pub struct Receipt {
     /// When the server took it, by the server's clock: ISO 8601 with milliseconds, in UTC. None
     /// where there is no `msgid`.
     pub posted: Option<String>,
+    /// What else the answer says, in JSON.
+    pub(crate) etc: Option<Bytes>,
 }
 
 #[cfg(test)]

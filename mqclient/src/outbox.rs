@@ -5,6 +5,7 @@ use crate::members::Members;
 use crate::message::{Message, Receipt, To};
 use crate::request::Request;
 use crate::session::Stats;
+use crate::status::Status;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -127,6 +128,27 @@ impl Outbox {
             return Err(Error::Argument("no aliases"));
         }
         self.start(Request::Aliases(joined)).await
+    }
+
+    /// Asks the server about one's own user: its nodes and what waits for them, its aliases, its
+    /// lists.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], [`Error::Rejected`]: the server is too old for it, or is asked too often.
+    /// Any other ends the client.
+    pub async fn status(&self) -> Result<Status, Error> {
+        let receipt = self.start(Request::Status).await?.await?;
+        Status::parse(receipt.etc.as_deref().unwrap_or_default())
+    }
+
+    /// Takes the node at an offset away from one's own user: its link ends, nobody logs in as it any
+    /// more, and what waits for it is gone. If it is this client's own, the client ends too.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`]: there is none, or it is the only one. Sent again after a lost link, one
+    /// that was dropped already may be rejected for that. Otherwise as [`status`](Self::status).
+    pub async fn drop_node(&self, offset: u8) -> Result<(), Error> {
+        self.start(Request::DropNode(offset)).await?.await.map(drop)
     }
 
     /// What has happened so far.

@@ -14,12 +14,18 @@ pub(crate) enum Request {
     Ping { alias: String, message: Message },
     ListEdit { list: String, edit: &'static str, members: Vec<String>, message: Message },
     Aliases(String),
+    Status,
+    DropNode(u8),
 }
 
 impl Request {
     /// Is there no such request in version 1?
     pub(crate) fn needs_v2(&self) -> bool {
-        matches!(self, Self::ListEdit { members, .. } if members.len() > 1)
+        match self {
+            Self::ListEdit { members, .. } => members.len() > 1,
+            Self::Status | Self::DropNode(_) => true,
+            Self::Post { .. } | Self::Ping { .. } | Self::Aliases(_) => false,
+        }
     }
 
     /// The bytes for the wire; `None` if the header exceeds what four hex digits say.
@@ -79,6 +85,23 @@ impl Request {
             // A node's name is only asked for before login, of a user to be created.
             Self::Aliases(aliases) => {
                 register(user, Some(&NodeName::new(String::new())), aliases, None)
+            }
+            Self::Status => {
+                #[derive(Serialize)]
+                struct Header<'a> {
+                    op: &'a str,
+                    id: &'a str,
+                }
+                encode(&Header { op: "status", id }, None, &[])
+            }
+            Self::DropNode(node) => {
+                #[derive(Serialize)]
+                struct Header<'a> {
+                    op: &'a str,
+                    id: &'a str,
+                    node: u8,
+                }
+                encode(&Header { op: "dropNode", id, node: *node }, None, &[])
             }
         }
     }

@@ -193,7 +193,7 @@ impl Session {
                 let why = format!("{:?} in answer to login", reply.op);
                 self.lost(now, Error::Protocol(why), random);
             }
-            ("ack", Phase::Online) => self.acked(reply),
+            ("ack" | "status", Phase::Online) => self.acked(reply),
             ("registered", Phase::Online) if reply.id.is_none() => {
                 let text = reply.error.unwrap_or_default();
                 if let Some(id) = self.unacked.settle_aliases() {
@@ -333,6 +333,17 @@ impl Session {
     fn quit(&mut self, now: Instant, text: &str, random: u64) {
         match quits::verdict(text, self.was_online) {
             Verdict::TryAgain(why) => self.lost(now, why, random),
+            Verdict::UnknownOp => {
+                let newer = self.unacked.take_newer_sent();
+                if newer.is_empty() {
+                    return self.end(Error::Refused(text.to_owned()));
+                }
+                for id in newer {
+                    let why = "it is too old for this request".to_owned();
+                    self.events.push_back(Event::Settled(id, Err(Error::Rejected(why))));
+                }
+                self.lost(now, Error::Lost(text.to_owned()), random);
+            }
             Verdict::End(why) => self.end(why),
             // Of what was sent, the largest is surely too large; what else is, the server will say.
             Verdict::TooLarge => match self.unacked.take_largest_sent() {
@@ -351,11 +362,11 @@ impl Session {
         // An id that is not ours, or the second ack of a post sent twice.
         let Some(id) = id.filter(|&id| self.unacked.settle(id)) else { return };
         let text = reply.error.as_deref().unwrap_or_default();
-        let result = match reply.kind.as_deref() {
-            Some("ok") => {
+        let result = match (reply.kind.as_deref(), reply.op.as_str()) {
+            (Some("ok"), _) | (None, "status") => {
                 let warnings = text.lines().map(str::to_owned).collect();
-                let failed = reply.failed();
-                Ok(Receipt { warnings, failed, msgid: reply.msgid, posted: reply.posted })
+                let (failed, etc) = (reply.failed(), reply.etc());
+                Ok(Receipt { warnings, failed, msgid: reply.msgid, posted: reply.posted, etc })
             }
             _ => Err(Error::Rejected(text.to_owned())),
         };

@@ -6,6 +6,8 @@ use crate::error::Error;
 pub(super) enum Verdict {
     TryAgain(Error),
     TooLarge,
+    /// The server is older than a request.
+    UnknownOp,
     End(Error),
 }
 
@@ -22,6 +24,7 @@ pub(super) fn verdict(text: &str, was_online: bool) -> Verdict {
             Verdict::TryAgain(Error::Refused(text.to_owned()))
         }
         "message too large" => Verdict::TooLarge,
+        "invalid request op" => Verdict::UnknownOp,
         _ => Verdict::End(error(text)),
     }
 }

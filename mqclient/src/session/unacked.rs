@@ -11,6 +11,8 @@ struct Entry {
     /// Confirmed by a queued `registered`, not by an ack: version 1 acks no change of aliases.
     aliases: bool,
     needs_v2: bool,
+    /// One that the first servers of version 2 do not know either.
+    newer: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +48,8 @@ impl Unacked {
         self.last_id += 1;
         self.bytes += message.len();
         let aliases = matches!(request, Request::Aliases(_));
-        let entry = Entry { message, aliases, needs_v2: request.needs_v2() };
+        let newer = matches!(request, Request::Status | Request::DropNode(_));
+        let entry = Entry { message, aliases, needs_v2: request.needs_v2(), newer };
         self.entries.insert(self.last_id, entry);
     }
 
@@ -90,6 +93,16 @@ impl Unacked {
         let (size, id) = sent.map(|(&id, entry)| (entry.message.len(), id)).max()?;
         self.settle(id);
         Some((id, size))
+    }
+
+    /// Takes out those sent on this link that a server may not know.
+    pub(super) fn take_newer_sent(&mut self) -> Vec<u64> {
+        let sent = self.entries.range(..=self.sent).filter(|(_, entry)| entry.newer);
+        let newer: Vec<u64> = sent.map(|(&id, _)| id).collect();
+        for id in &newer {
+            self.settle(*id);
+        }
+        newer
     }
 
     /// Takes out those that the server at the other end would refuse, told from their size and from
