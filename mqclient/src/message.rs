@@ -56,7 +56,7 @@ impl To {
 
     /// One node of `user`, whichever takes it first.
     pub fn one_node(user: impl Into<String>) -> Self {
-        Self::own_nodes().and(user, 0)
+        Self::own_nodes().and_one_node(user)
     }
 
     /// The members of `list` except oneself.
@@ -79,14 +79,14 @@ impl To {
         self.and(user, 1)
     }
 
-    /// And one node of `user`, whichever takes it first.
-    pub fn and_one_node(self, user: impl Into<String>) -> Self {
-        self.and(user, 0)
-    }
-
     /// And the members of `list` except oneself.
     pub fn and_list(self, list: impl Into<String>) -> Self {
         self.and(list, 2)
+    }
+
+    /// And one node of `user`, whichever takes it first.
+    pub fn and_one_node(self, user: impl Into<String>) -> Self {
+        self.and(user, 0)
     }
 
     /// No copies to one's own other nodes.

@@ -97,10 +97,10 @@ impl Desk {
         match order {
             Order::Post { to, copies, etc } => {
                 let to = recipients(to, copies);
-                visit.answered(outbox.post(&to, Message { etc, data })).await.map(Answer::from)
+                visit.answered(outbox.post(&to, message(etc, data))).await.map(Answer::from)
             }
             Order::Ping { alias, etc } => {
-                visit.answered(outbox.ping(&alias, Message { etc, data })).await.map(Answer::from)
+                visit.answered(outbox.ping(&alias, message(etc, data))).await.map(Answer::from)
             }
             Order::ListAdd { list, users } => {
                 visit.answered(outbox.list_add(&list, users.as_slice())).await.map(Answer::from)
@@ -164,6 +164,12 @@ impl Visit<'_> {
             () = away => Err(Failure::uncertain("the link was lost before the answer came")),
         }
     }
+}
+
+fn message(etc: Option<Box<RawValue>>, data: Bytes) -> Message {
+    let mut message = Message::data(data);
+    message.etc = etc;
+    message
 }
 
 fn recipients(recipients: Vec<Recipient>, copies: bool) -> To {
