@@ -123,3 +123,39 @@ fn a_node_that_is_added_logs_in_with_the_secret_that_is_printed() {
     assert_eq!(listener.line(), "alice: to all nodes");
     shell.mq(&["node", "add", "--save-as", "bot"]).fails(1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_is_removed_takes_its_node_along_unless_told_otherwise() {
+    let fake = Fake::bind().await;
+    let shell = logged_in(&fake).await;
+    let removing = shell.clone();
+    let removed = tokio::task::spawn_blocking(move || removing.mq(&["profile", "rm", "alice"]));
+    let mut peer = fake.log_in().await;
+    tell(&mut peer).await;
+    peer.close().await;
+    let mut peer = fake.log_in().await;
+    let (dropped, _) = peer.hear().await;
+    assert_eq!((&dropped["op"], &dropped["node"]), (&json!("dropNode"), &json!(0)));
+    // It is refused at first: then the profile stays.
+    let refused =
+        json!({"op": "ack", "id": dropped["id"], "type": "error", "error": "the last one"});
+    peer.say(&refused.to_string(), "").await;
+    peer.close().await;
+    let said = removed.await.unwrap().fails(4);
+    assert!(said.contains("the last one") && said.contains("--keep-node"), "{said}");
+    assert!(!shell.mq(&["profile", "ls"]).ok().is_empty());
+    shell.mq(&["profile", "rm", "--keep-node", "alice"]).ok();
+    assert!(shell.mq(&["profile", "ls"]).ok().is_empty());
+    assert!(!shell.config().join("current").exists());
+}
+
+#[test]
+fn a_profile_in_use_is_not_removed() {
+    let server = Server::start();
+    let shell = Shell::with_users(&server, &["alice"]);
+    let listener = shell.listen("alice", &[]);
+    shell.mq(&["profile", "rm", "alice"]).fails(1);
+    shell.mq(&["profile", "rm", "--keep-node", "alice"]).fails(1);
+    shell.mq(&["post", "alice", "x"]).ok();
+    assert_eq!(listener.line(), "alice: x");
+}
