@@ -159,3 +159,54 @@ fn a_profile_in_use_is_not_removed() {
     shell.mq(&["post", "alice", "x"]).ok();
     assert_eq!(listener.line(), "alice: x");
 }
+
+/// A node's row of `mq node ls`, its words.
+fn row(shell: &Shell, node: &str) -> Option<Vec<String>> {
+    let table = shell.mq(&["node", "ls"]).ok();
+    let rows = table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect());
+    rows.into_iter().find(|row: &Vec<String>| row[0] == node)
+}
+
+#[test]
+fn what_waits_for_each_node_is_shown_and_a_node_is_dropped_with_it() {
+    let server = Server::start();
+    let shell = Shell::with_users(&server, &["alice"]);
+    shell.mq(&["node", "add", "--save-as", "bot"]).ok();
+    shell.mq(&["post", "alice", "x"]).ok();
+    assert_eq!(row(&shell, "1").unwrap()[1..3], ["no", "1"]);
+    assert_eq!(row(&shell, "0*").unwrap()[1..3], ["yes", "1"]);
+    shell.mq(&["node", "drop", "0"]).fails(2);
+    shell.mq(&["node", "drop", "7"]).fails(4);
+    shell.mq(&["node", "drop", "1"]).ok();
+    assert_eq!(row(&shell, "1"), None);
+    shell.mq(&["-p", "bot", "listen"]).fails(6);
+    assert_eq!(shell.mq(&["listen", "-n", "1"]).ok(), "alice: x\n");
+}
+
+#[test]
+fn a_profile_that_is_removed_takes_its_node_along_but_never_the_last() {
+    let server = Server::start();
+    let shell = Shell::with_users(&server, &["alice"]);
+    shell.mq(&["node", "add", "--save-as", "bot"]).ok();
+    shell.mq(&["profile", "rm", "bot"]).ok();
+    assert_eq!(row(&shell, "1"), None);
+    assert!(shell.mq(&["-p", "bot", "listen"]).fails(1).contains("no profile"));
+    assert!(shell.mq(&["profile", "rm", "alice"]).fails(4).contains("--keep-node"));
+    shell.mq(&["post", "alice", "x"]).ok();
+}
+
+#[test]
+fn a_listener_tells_the_status_too_and_ends_when_its_node_is_dropped() {
+    let server = Server::start();
+    let shell = Shell::with_users(&server, &["alice"]);
+    shell.mq(&["node", "add", "--save-as", "bot"]).ok();
+    shell.mq(&["list", "create", "team"]).ok();
+    let mut bot = shell.listen("bot", &["--exec", "false"]);
+    let status = shell.mq(&["-p", "bot", "status", "--json"]).ok();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((&status["node"], &status["lists"]), (&json!(1), &json!(["team"])));
+    assert_eq!(status["nodes"][1]["online"], true);
+    assert_eq!(shell.mq(&["list", "show"]).ok(), "@team\n");
+    shell.mq(&["node", "drop", "1"]).ok();
+    assert_eq!(bot.ended().code(), Some(6));
+}
