@@ -1,11 +1,13 @@
 //! Profiles: which server, as whom, and the secret, in the user's configuration directory.
 //!
-//!     $MQ_CONFIG_DIR, or $XDG_CONFIG_HOME/mq, or ~/.config/mq
-//!         current                     the name of the profile that is used if none is named
-//!         profiles/NAME/profile.toml  the server and the user
-//!         profiles/NAME/secret        the node's name, which is its password; mode 0600
-//!         profiles/NAME/lock          held by the process that is logged in
-//!         profiles/NAME/socket        where `mq listen` takes requests of others
+//! ```text
+//! $MQ_CONFIG_DIR, or $XDG_CONFIG_HOME/mq, or ~/.config/mq
+//!     current                     the name of the profile that is used if none is named
+//!     profiles/NAME/profile.toml  the server and the user
+//!     profiles/NAME/secret        the node's name, which is its password; mode 0600
+//!     profiles/NAME/lock          held by the process that is logged in
+//!     profiles/NAME/socket        where `mq listen` takes requests of others
+//! ```
 //!
 //! A profile comes to be by a rename, so it is there whole or not at all.
 
