@@ -56,7 +56,7 @@ impl To {
 
     /// One node of `user`, whichever takes it first.
     pub fn one_node(user: impl Into<String>) -> Self {
-        Self::own_nodes().and(user, 0)
+        Self::own_nodes().and_one_node(user)
     }
 
     /// The members of `list` except oneself.
@@ -82,6 +82,11 @@ impl To {
     /// And the members of `list` except oneself.
     pub fn and_list(self, list: impl Into<String>) -> Self {
         self.and(list, 2)
+    }
+
+    /// And one node of `user`, whichever takes it first.
+    pub fn and_one_node(self, user: impl Into<String>) -> Self {
+        self.and(user, 0)
     }
 
     /// No copies to one's own other nodes.
@@ -123,6 +128,8 @@ pub struct Receipt {
     /// When the server took it, by the server's clock: ISO 8601 with milliseconds, in UTC. None
     /// where there is no `msgid`.
     pub posted: Option<String>,
+    /// The server had it already: an earlier ack was lost on its way. It is stored once.
+    pub dup: bool,
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ impl Request {
         matches!(self, Self::ListEdit { members, .. } if members.len() > 1)
     }
 
+    /// Is it a message, of which the server knows a repeat?
+    pub(crate) fn is_post(&self) -> bool {
+        matches!(self, Self::Post { .. } | Self::Ping { .. })
+    }
+
     /// The bytes for the wire; `None` if the header exceeds what four hex digits say.
     pub(crate) fn encode(&self, id: &str, user: &str) -> Option<Bytes> {
         match self {

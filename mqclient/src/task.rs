@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::login::Login;
 use crate::message::Receipt;
 use crate::outbox::Command;
-use crate::session::{Event, Letter, Phase, Session, Stats};
+use crate::session::{Event, Letter, Phase, Saved, Session, Stats, anywhere};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -104,7 +104,11 @@ impl Task {
         let (ended_out, ended) = oneshot::channel();
         let task = Self {
             max_message: config.max_message,
-            session: Session::new(config, now(), random() as u32),
+            session: Session::new(
+                config,
+                now(),
+                Saved { last_id: anywhere(random()), ..Saved::default() },
+            ),
             address,
             road: Road::None,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -143,7 +147,7 @@ impl Task {
                     self.session.connected(now());
                 }
                 Turn::Connected(Err(why)) => self.lost(why),
-                Turn::Message(message) => self.session.received(now(), &message, random()),
+                Turn::Message(message) => self.session.received(now(), &message, jitter()),
                 Turn::Broken(why) => self.lost(Error::Lost(why)),
                 Turn::Command(command) => self.commanded(command),
                 Turn::Control(Control::Close(done)) => {
@@ -153,7 +157,7 @@ impl Task {
                 }
                 Turn::Control(Control::Drop) => return,
                 Turn::Control(control) => self.controlled(control),
-                Turn::Timeout => self.session.timed_out(now(), random()),
+                Turn::Timeout => self.session.timed_out(now(), jitter()),
             }
             self.drain();
         }
@@ -161,7 +165,7 @@ impl Task {
 
     fn lost(&mut self, why: Error) {
         tracing::debug!(%why, "link lost");
-        self.session.lost(now(), why, random());
+        self.session.lost(now(), why, jitter());
     }
 
     /// Makes the road what the phase asks for.
@@ -191,6 +195,7 @@ impl Task {
                     }
                 }
                 Event::Letter(letter) => self.deliver(letter),
+                Event::Keep { .. } | Event::Discard(_) | Event::Remember(_) => {}
                 Event::Ping => {
                     if let Road::Open(open) = &mut self.road {
                         match open.link.start_ping() {
@@ -231,7 +236,7 @@ impl Task {
     }
 
     fn commanded(&mut self, Command { request, settled }: Command) {
-        match self.session.submit(&request) {
+        match self.session.submit(now(), &request, None) {
             Ok(id) => {
                 self.postings.insert(id, settled);
             }
@@ -366,7 +371,12 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// For jitter only: without randomness it does without.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_default()
+/// Any number. For the first id and for jitter: without randomness they do without.
+fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}
+
+/// From 0 to 1.
+fn jitter() -> f64 {
+    f64::from(random()) / f64::from(u32::MAX)
 }

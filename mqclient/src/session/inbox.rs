@@ -35,6 +35,8 @@ pub(crate) struct Letter {
 enum Place {
     /// The application has it.
     Held,
+    /// The application is done with it; its id is on its way to the memory on disk.
+    Remembering,
     /// The application is done with it.
     Acked,
 }
@@ -62,6 +64,11 @@ impl Inbox {
             due: VecDeque::new(),
             redelivered: 0,
         }
+    }
+
+    /// How many acked ids are remembered.
+    pub(super) fn most_remembered(&self) -> usize {
+        self.most_remembered
     }
 
     pub(super) fn redelivered(&self) -> u64 {
@@ -94,6 +101,21 @@ impl Inbox {
         }
         self.known.insert(id.as_str().into(), Place::Held);
         Ok(Some(Letter { id, from, kind, posted, redelivered, etc, data }))
+    }
+
+    /// The application is done with `id`, which is to be remembered on disk first. False if it is
+    /// already, or about to be.
+    pub(super) fn remember(&mut self, id: &str) -> bool {
+        let new = !matches!(self.known.get(id), Some(Place::Remembering | Place::Acked));
+        if new {
+            self.known.insert(id.into(), Place::Remembering);
+        }
+        new
+    }
+
+    /// An earlier session was done with `id`, which the server may not know.
+    pub(super) fn restore(&mut self, id: &str) {
+        self.ack(id, false);
     }
 
     /// The application is done with `id`. Offline nothing is sent: the server will deliver it once
