@@ -6,6 +6,29 @@ use mqlib::request::{DEFAULT_WINDOW, NodeName};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Who a client logs in as.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The node's name. It is the node's password too; it shows in no debug output and no log.
+    pub node: NodeName,
+}
+
+impl Credentials {
+    /// Of `user`'s `node`.
+    pub fn new(user: impl Into<String>, node: impl Into<String>) -> Self {
+        Self { user: user.into(), node: NodeName::new(node.into()) }
+    }
+}
+
+/// A server, of which the URL will do, and who logs in there; all else as it suits most.
+impl<S: Into<Server>> From<(S, Credentials)> for Config {
+    fn from((server, Credentials { user, node }): (S, Credentials)) -> Self {
+        Self { node, ..Self::new(server, user, "") }
+    }
+}
+
 /// How to connect. [`Config::new`] sets everything but the first three to what suits most.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -2,6 +2,7 @@
 
 use crate::tls::distrust;
 use std::io;
+use std::path::Path;
 
 /// Why a request failed, or why the client ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,6 +95,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn disk(path: &Path, reason: impl ToString) -> Self {
+        Self::Disk { path: path.display().to_string(), reason: reason.to_string() }
+    }
+
     pub(crate) fn connect(address: &str, error: &io::Error) -> Self {
         let address = address.to_owned();
         match distrust(error) {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mqlib::request::{NodeName, encode};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request that the server answers or confirms, before it has its id.
 #[derive(Debug)]
@@ -20,6 +21,16 @@ impl Request {
     /// Is there no such request in version 1?
     pub(crate) fn needs_v2(&self) -> bool {
         matches!(self, Self::ListEdit { members, .. } if members.len() > 1)
+    }
+
+    /// How long its ack may take.
+    pub(crate) fn within(&self) -> Option<Duration> {
+        match self {
+            Self::Post { message, .. }
+            | Self::Ping { message, .. }
+            | Self::ListEdit { message, .. } => message.within,
+            Self::Aliases(_) => None,
+        }
     }
 
     /// Is it a message, of which the server knows a repeat?

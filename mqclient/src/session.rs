@@ -32,8 +32,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use unacked::{Taken, Unacked};
 
-pub(crate) use inbox::Letter;
-pub(crate) use saved::{Saved, SavedPost, anywhere};
+pub(crate) use inbox::{Letter, most_remembered};
+pub(crate) use saved::{IDS, Saved, SavedPost, anywhere};
 
 /// After such a silence an idle WebSocket is pinged, so that a dead one is noticed.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -106,6 +106,8 @@ pub(crate) struct Session {
     heard: Instant,
     pinged: bool,
     stats: Stats,
+    /// Why there is no link, if there is none and one was tried.
+    trouble: Option<Error>,
 }
 
 impl Session {
@@ -132,7 +134,13 @@ impl Session {
             heard: now,
             pinged: false,
             stats: Stats::default(),
+            trouble: None,
         }
+    }
+
+    /// Why the latest link, or attempt at one, came to nothing; none while online.
+    pub(crate) fn trouble(&self) -> Option<&Error> {
+        self.trouble.as_ref()
     }
 
     pub(crate) fn phase(&self) -> &Phase {
@@ -193,23 +201,27 @@ impl Session {
         }
     }
 
-    /// The application is done with a message.
-    pub(crate) fn ack(&mut self, id: &str) {
+    /// The application is done with a message. Is it to be remembered on disk first?
+    pub(crate) fn ack(&mut self, id: &str) -> bool {
         if self.config.memory.is_none() {
             self.inbox.ack(id, matches!(self.phase, Phase::Online));
-        } else if self.inbox.remember(id) {
+            return false;
+        }
+        let new = self.inbox.remember(id);
+        if new {
             self.events.push_back(Event::Remember(id.to_owned()));
         }
+        new
+    }
+
+    /// Are there acks for the link to take?
+    pub(crate) fn owes_acks(&self) -> bool {
+        self.inbox.owes_acks()
     }
 
     /// The id of an acked message is on disk, so the server may hear of it.
     pub(crate) fn remembered(&mut self, id: &str) {
         self.inbox.ack(id, matches!(self.phase, Phase::Online));
-    }
-
-    /// How many acked ids are worth remembering.
-    pub(crate) fn most_remembered(&self) -> usize {
-        self.inbox.most_remembered()
     }
 
     /// The application dropped a message unread: when it comes again, it is shown again.
@@ -277,6 +289,7 @@ impl Session {
         if !self.is_patient() {
             return self.end(why);
         }
+        self.trouble = Some(why);
         self.login = None;
         self.inbox.disconnected();
         self.stats.resent += self.unacked.send_again() as u64;
@@ -379,6 +392,7 @@ impl Session {
         }
         self.was_online = true;
         self.attempts = 0;
+        self.trouble = None;
         self.phase = Phase::Online;
         self.peer = login.clone();
         self.events.push_back(Event::LoggedIn(login));

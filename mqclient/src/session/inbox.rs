@@ -53,12 +53,20 @@ pub(super) struct Inbox {
     redelivered: u64,
 }
 
+fn windows(window: usize) -> usize {
+    WINDOWS * window.min(MAX_WINDOW)
+}
+
+/// How many ids of acked messages are remembered, in memory and on disk.
+pub(crate) fn most_remembered(window: usize) -> usize {
+    windows(window).max(REMEMBERED)
+}
+
 impl Inbox {
     pub(super) fn new(window: usize) -> Self {
-        let windows = WINDOWS * window.min(MAX_WINDOW);
         Self {
-            most_held: windows.max(HELD),
-            most_remembered: windows.max(REMEMBERED),
+            most_held: windows(window).max(HELD),
+            most_remembered: most_remembered(window),
             known: HashMap::new(),
             acked: VecDeque::new(),
             due: VecDeque::new(),
@@ -66,13 +74,13 @@ impl Inbox {
         }
     }
 
-    /// How many acked ids are remembered.
-    pub(super) fn most_remembered(&self) -> usize {
-        self.most_remembered
-    }
-
     pub(super) fn redelivered(&self) -> u64 {
         self.redelivered
+    }
+
+    /// Are there acks to be sent?
+    pub(super) fn owes_acks(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Sorts out a message from the server: new to the application, or known. The error says what

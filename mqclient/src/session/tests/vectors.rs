@@ -130,7 +130,7 @@ impl Script {
                 if no_nodes {
                     to = to.no_copies();
                 }
-                let message = Message { etc: raw(etc), data: data.unwrap_or_default().into() };
+                let message = Message { etc: raw(etc), ..Message::data(data.unwrap_or_default()) };
                 let deadline = within.map(|within| now + Duration::from_millis(within));
                 session.submit(now, &Request::Post { to, message }, deadline)
             }
@@ -159,7 +159,7 @@ impl Script {
                     Input::CannotPing => session.cannot_ping(),
                     Input::Lost => session.lost(now, Error::Lost("test".into()), random),
                     Input::Timeout => session.timed_out(now, random),
-                    Input::Ack { ids } => ids.iter().for_each(|id| session.ack(id)),
+                    Input::Ack { ids } => ids.iter().for_each(|id| _ = session.ack(id)),
                     Input::Release { id } => session.release(&id),
                     Input::Kept { id } => session.kept(id.parse().unwrap(), Ok(())),
                     Input::NotKept { id } => {
