@@ -247,10 +247,10 @@ impl Task {
             match event {
                 Event::LoggedIn(login) => _ = self.login.send_replace(login),
                 Event::Settled(id, result) => {
-                    if let Some(posting) = self.postings.remove(&id) {
-                        if let Err(Err(why)) = posting.send(result) {
-                            tracing::warn!(id, %why, "a post failed that nobody waits for");
-                        }
+                    if let Some(posting) = self.postings.remove(&id)
+                        && let Err(Err(why)) = posting.send(result)
+                    {
+                        tracing::warn!(id, %why, "a post failed that nobody waits for");
                     }
                 }
                 Event::Letter(letter) => self.deliver(letter),
