@@ -249,6 +249,7 @@ impl Task {
                 Event::Settled(id, result) => {
                     if let Some(posting) = self.postings.remove(&id)
                         && let Err(Err(why)) = posting.send(result)
+                        && !matches!(why, Error::Closed)
                     {
                         tracing::warn!(id, %why, "a post failed that nobody waits for");
                     }

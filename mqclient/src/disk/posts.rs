@@ -109,7 +109,9 @@ impl Posts {
     pub(super) fn discard(&mut self, ids: &[u64]) {
         for &id in ids {
             let path = self.path(id);
-            if let Err(error) = fs::remove_file(&path) {
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
                 tracing::warn!(path = %path.display(), %error, "a settled post stays in the outbox");
             }
         }

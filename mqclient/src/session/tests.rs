@@ -139,6 +139,20 @@ fn unacked_posts_are_sent_again_in_their_order_after_a_lost_link() {
 }
 
 #[test]
+fn no_more_requests_are_on_a_link_than_the_server_knows_again() {
+    let mut world = World::online();
+    let ids: Vec<_> = (0..1500).map(|_| world.post("x")).collect();
+    assert_eq!(world.sent().len(), 1024);
+    for id in [ids[3], ids[1200]] {
+        world.hear(&format!(r#"{{"op":"ack","id":"{id}","type":"ok"}}"#));
+    }
+    // One is off the link; the other was not on it.
+    assert_eq!(world.sent().len(), 1);
+    world.reconnect();
+    assert_eq!(world.sent().len(), 1024);
+}
+
+#[test]
 fn a_second_ack_of_a_post_sent_twice_is_ignored() {
     let mut world = World::online();
     let id = world.post("a");
