@@ -21,6 +21,8 @@ mod op;
 mod recent;
 mod salvage;
 mod space;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod usage;
 
 pub use config::StoreConfig;
@@ -254,6 +256,8 @@ impl Store {
         }
         self.remember();
         self.index.pop_settled();
+        // Of segments in which nothing was committed nobody else tells.
+        self.free();
     }
 
     /// Forgets messages of a post that was not committed whole.
