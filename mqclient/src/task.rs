@@ -410,6 +410,17 @@ impl Task {
                 }
             });
         }
+        if let Road::Open(open) = &mut self.road
+            && let Err(error) = open.poll_write(cx, &mut self.session)
+        {
+            return Poll::Ready(Turn::Broken(error.to_string()));
+        }
+        // The link has them; or there is none, and they go when the messages come again.
+        if !self.session.owes_acks() {
+            for said in self.acking.drain(..) {
+                let _ = said.send(Ok(()));
+            }
+        }
         match &mut self.road {
             Road::None => {}
             Road::Connecting(connecting) => {
@@ -419,9 +430,6 @@ impl Task {
                 }
             }
             Road::Open(open) => {
-                if let Err(error) = open.poll_write(cx, &mut self.session) {
-                    return Poll::Ready(Turn::Broken(error.to_string()));
-                }
                 let read = open.link.poll_message(cx);
                 if open.has_progressed() {
                     self.session.heard(now());
@@ -436,11 +444,6 @@ impl Task {
                     }
                     Poll::Pending => {}
                 }
-            }
-        }
-        if !self.session.owes_acks() {
-            for said in self.acking.drain(..) {
-                let _ = said.send(Ok(()));
             }
         }
         if self.session.has_room()

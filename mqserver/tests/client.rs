@@ -7,8 +7,8 @@
 
 mod common;
 
-use common::{PATIENCE, Server, Store, program};
-use mqclient::{Client, Config, To};
+use common::{PATIENCE, Server, Store, eventually, program, run};
+use mqclient::{Client, Config, Credentials, Error, Tls, To};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::{current_exe, var};
 use std::io::{BufRead, BufReader, Write};
@@ -234,6 +234,37 @@ async fn accepted_posts_arrive_once_and_in_order_whoever_is_killed() {
     let names = std::fs::read_dir(dir.path().join("alice")).unwrap();
     let left: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_wrong_secret_and_a_certificate_nobody_trusts_are_told_and_lose_no_post() {
+    let store = Store::new();
+    assert!(run(&["cert", "--store", &store.text(), "--name", "localhost"]).status.success());
+    let server = Server::start_with_tls(&store);
+    let (url, dir) = (format!("ws://{}", server.address), tempfile::tempdir().unwrap());
+    Client::register(&url, "alice", "alice-laptop", &[]).await.unwrap();
+    let wrong = Client::connect((&url, Credentials::new("alice", "guessed"))).await.unwrap_err();
+    assert!(matches!(wrong, Error::NodeUnknown), "{wrong}");
+
+    let url = format!("wss://localhost:{}", server.tls.unwrap().port());
+    let credentials = Credentials::new("alice", "alice-laptop");
+    let strange = Client::connect((&url, credentials)).await.unwrap_err();
+    assert!(matches!(strange, Error::Untrusted { .. }), "{strange}");
+    // Begun offline it goes on trying, and says why there is no link.
+    let mut own = config(&url, "alice", dir.path());
+    let client = Client::connect(own.clone()).await.unwrap();
+    drop(client.outbox().start_post(&To::user("alice"), "kept").await.unwrap());
+    eventually("a reason", || matches!(client.trouble(), Some(Error::Untrusted { .. }))).await;
+    client.close().await;
+
+    let roots = std::fs::read(store.path().join("tls/certificate.pem")).unwrap();
+    own.server.tls = Some(Tls::with_roots(&roots).unwrap());
+    let mut client = Client::connect(own).await.unwrap();
+    let posting = client.restored().postings.remove(0);
+    assert!(posting.await.unwrap().failed.is_empty());
+    assert_eq!(&client.next().await.unwrap().data[..], b"kept");
+    client.close().await;
     server.stop();
 }
 
