@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mqlib::request::{NodeName, encode};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request that the server answers or confirms, before it has its id.
 #[derive(Debug)]
@@ -26,6 +27,21 @@ impl Request {
             Self::Status | Self::DropNode(_) => true,
             Self::Post { .. } | Self::Ping { .. } | Self::Aliases(_) => false,
         }
+    }
+
+    /// How long its ack may take.
+    pub(crate) fn within(&self) -> Option<Duration> {
+        match self {
+            Self::Post { message, .. }
+            | Self::Ping { message, .. }
+            | Self::ListEdit { message, .. } => message.within,
+            Self::Aliases(_) | Self::Status | Self::DropNode(_) => None,
+        }
+    }
+
+    /// Is it a message, of which the server knows a repeat?
+    pub(crate) fn is_post(&self) -> bool {
+        matches!(self, Self::Post { .. } | Self::Ping { .. })
     }
 
     /// The bytes for the wire; `None` if the header exceeds what four hex digits say.

@@ -22,6 +22,8 @@ mod op;
 mod recent;
 mod salvage;
 mod space;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod usage;
 
 pub use config::StoreConfig;
@@ -267,6 +269,7 @@ impl Store {
         }
         self.remember();
         self.index.pop_settled();
+        // Of segments in which nothing was committed nobody else tells.
         // What was only for nodes that are no more keeps no segment.
         self.free();
     }

@@ -12,10 +12,10 @@ pub(super) enum Verdict {
 }
 
 /// What does not pass by itself ends the client: it would only be refused again, for ever.
-pub(super) fn verdict(text: &str, was_online: bool) -> Verdict {
+pub(super) fn verdict(text: &str, patient: bool) -> Verdict {
     match text {
         // After a lost link the server may hold on to the old one for a while.
-        "node already active" if was_online => Verdict::TryAgain(Error::NodeActive),
+        "node already active" if patient => Verdict::TryAgain(Error::NodeActive),
         "shutdown"
         | "storage failure"
         | "close timeout"

@@ -19,7 +19,11 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn bind() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self::bind_to(0).await
+    }
+
+    pub(crate) async fn bind_to(port: u16) -> Self {
+        Self { listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap() }
     }
 
     pub(crate) fn url(&self, scheme: &str) -> String {

@@ -351,9 +351,6 @@ impl World {
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
             }
-            if let SpoolDone::Refused(id, _) = &done {
-                self.history.not_stored(*id);
-            }
             if let SpoolDone::Dropped(token) = &done
                 && let Some((node, heir)) = self.dropping.remove(token)
             {
@@ -377,6 +374,9 @@ impl World {
         let Some(server) = &mut self.server else { return Ok(()) };
         let early = self.mutation == Mutation::AckBeforeCommit;
         while let Some(mut done) = server.store.poll_done() {
+            if let SpoolDone::Refused(id, _) = &done {
+                self.history.not_stored(*id);
+            }
             if let SpoolDone::Recalled(_, _, posts) = &mut done
                 && self.mutation == Mutation::ForgetPosts
             {
@@ -407,6 +407,12 @@ impl World {
         }
         if server.store.finish(now).is_ok() && server.store.is_acked() {
             self.history.deletes_are_durable();
+        }
+        // Its poster will not hear of it.
+        while let Some(done) = server.store.poll_done() {
+            if let SpoolDone::Refused(id, _) = done {
+                self.history.not_stored(id);
+            }
         }
         self.crash()
     }
