@@ -36,7 +36,9 @@ pub(crate) async fn chat(profile: &Profile, user: &str, link: &LinkArgs) -> Resu
             delivery = host.client.next() => match delivery {
                 Ok(delivery) if delivery.from == user && delivery.kind == Kind::Deliver => {
                     match output::message(&delivery, Format::Text) {
-                        Ok(Printed::Yes) => delivery.ack(),
+                        Ok(Printed::Yes) => {
+                            delivery.ack();
+                        }
                         Ok(Printed::NoReader) => break Ok(()),
                         Err(failure) => break Err(failure),
                     }
