@@ -1,4 +1,5 @@
-//! A command of the user's for a message: the data on its standard input, the rest in its environment.
+//! A command of the user's for a message: the data on its standard input, the rest in its
+//! environment.
 
 use crate::output;
 use crate::profile::Profile;

@@ -15,6 +15,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 /// How often it is looked whether the link stands.
 const LOOK: Duration = Duration::from_millis(500);
 
+const STANDS: &str = "the link stands again";
+const LOST: &str = "the link is lost; trying again";
+
 /// Ctrl-C, or an end in good order by `kill`.
 pub(crate) struct Stop(Signal, Signal);
 
@@ -92,7 +95,7 @@ async fn serve(
                     let now = host.client.stats().online;
                     if now != online {
                         online = now;
-                        note(if now { "the link stands again" } else { "the link is lost; trying again" });
+                        note(if now { STANDS } else { LOST });
                     }
                 }
             }
