@@ -267,3 +267,22 @@ fn a_copy_of_a_profile_fights_only_when_told_to() {
     shell.mq(&["post", "bob", "y"]).ok();
     assert_eq!(there.line(), "alice: y");
 }
+
+#[test]
+fn told_twice_to_end_it_waits_for_no_command() {
+    let server = Server::start();
+    let shell = alice_and_bob(&server);
+    shell.mq(&["post", "bob", "x"]).ok();
+    let script = "echo $$ > begun; exec sleep 60";
+    let mut listener = shell.listen("bob", &["--exec", script]);
+    eventually("the command", || shell.file("begun").exists());
+    listener.signal(Signal::TERM);
+    listener.says("once more");
+    listener.signal(Signal::TERM);
+    assert_eq!(listener.ended().code(), Some(1));
+    eventually("the command's end", || {
+        let still = shell.script("kill -0 $(cat begun)");
+        run(still, b"").code != Some(0)
+    });
+    assert_eq!(shell.mq(&["-p", "bob", "listen", "-n", "1"]).ok(), "alice: x\n");
+}

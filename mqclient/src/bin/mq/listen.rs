@@ -100,7 +100,23 @@ async fn serve(
                 }
             }
         };
-        match handle(&delivery, profile, args).await? {
+        let (fate, stopping) = {
+            let mut handling = std::pin::pin!(handle(&delivery, profile, args));
+            tokio::select! {
+                fate = &mut handling => (fate?, false),
+                () = stop.asked() => {
+                    note("waiting for the command; once more ends it");
+                    tokio::select! {
+                        fate = &mut handling => (fate?, true),
+                        () = stop.asked() => {
+                            let text = "the command was ended, and its message is not acked";
+                            return Err(Failure::local(text));
+                        }
+                    }
+                }
+            }
+        };
+        match fate {
             Fate::Done => {
                 delivery.ack();
                 done += 1;
@@ -108,6 +124,9 @@ async fn serve(
             // Not acked: the server delivers it again, after 10 s, 20, 40 … 300.
             Fate::Failed => drop(delivery),
             Fate::NoReader => return Ok(()),
+        }
+        if stopping {
+            return Ok(());
         }
     }
 }
