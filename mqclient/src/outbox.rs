@@ -149,15 +149,15 @@ impl Outbox {
     /// lists.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Rejected`]: the server is too old for it, or is asked too often.
-    /// Any other ends the client.
+    /// [`Error::Argument`], [`Error::Rejected`]: the server is too old for it, or is asked too
+    /// often. Any other ends the client.
     pub async fn status(&self) -> Result<Status, Error> {
         let receipt = self.start(Request::Status).await?.await?;
         Status::parse(receipt.etc.as_deref().unwrap_or_default())
     }
 
-    /// Takes the node at an offset away from one's own user: its link ends, nobody logs in as it any
-    /// more, and what waits for it is gone. If it is this client's own, the client ends too.
+    /// Takes the node at an offset away from one's own user: its link ends, nobody logs in as it
+    /// any more, and what waits for it is gone. If it is this client's own, the client ends too.
     ///
     /// # Errors
     /// [`Error::Rejected`]: there is none, or it is the only one. Sent again after a lost link, one

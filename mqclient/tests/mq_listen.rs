@@ -32,7 +32,7 @@ fn messages_are_printed_in_order_and_acked() {
     }
     let heard = shell.mq(&["-p", "bob", "listen", "--count", "2"]).ok();
     assert_eq!(heard, "alice: one\nalice: two\n");
-    let rest = shell.mq(&["-p", "bob", "listen", "--body", "--timeout", "1"]).ok();
+    let rest = shell.mq(&["-p", "bob", "listen", "--body", "-n", "1"]).ok();
     assert_eq!(rest, "three\n");
     let said = shell.mq(&["-p", "bob", "listen", "-n", "1", "--timeout", "1"]).fails(9);
     assert!(said.contains("0 of 1"), "{said}");
@@ -230,7 +230,7 @@ fn what_nobody_reads_any_more_is_not_acked() {
     let taken = run(shell.script(script), b"");
     assert!(!taken.err.contains("panic"), "{taken:?}");
     assert_eq!(taken.out, "one\n");
-    let rest = shell.mq(&["-p", "bob", "listen", "--body", "--timeout", "1"]).ok();
+    let rest = shell.mq(&["-p", "bob", "listen", "--body", "--timeout", "3"]).ok();
     assert!(rest == "two\nthree\n" || rest == "three\n", "{rest}");
 }
 
@@ -250,4 +250,39 @@ fn the_first_time_a_server_that_is_not_there_ends_it() {
     let shell = alice_and_bob(&server);
     server.stop();
     shell.mq(&["listen"]).fails(5);
+}
+
+#[test]
+fn a_copy_of_a_profile_fights_only_when_told_to() {
+    let server = Server::start();
+    let shell = alice_and_bob(&server);
+    let mut here = shell.listen("bob", &[]);
+    let elsewhere = Shell::new(&server);
+    let copy = format!("cp -r {} {}", shell.config().display(), elsewhere.config().display());
+    run(shell.script(&copy), b"").ok();
+    let said = elsewhere.mq(&["-p", "bob", "post", "bob", "x"]).fails(6);
+    assert!(said.contains("--takeover"), "{said}");
+    let there = elsewhere.listen("bob", &["--takeover"]);
+    assert_eq!(here.ended().code(), Some(6));
+    shell.mq(&["post", "bob", "y"]).ok();
+    assert_eq!(there.line(), "alice: y");
+}
+
+#[test]
+fn told_twice_to_end_it_waits_for_no_command() {
+    let server = Server::start();
+    let shell = alice_and_bob(&server);
+    shell.mq(&["post", "bob", "x"]).ok();
+    let script = "echo $$ > begun; exec sleep 60";
+    let mut listener = shell.listen("bob", &["--exec", script]);
+    eventually("the command", || shell.file("begun").exists());
+    listener.signal(Signal::TERM);
+    listener.says("once more");
+    listener.signal(Signal::TERM);
+    assert_eq!(listener.ended().code(), Some(1));
+    eventually("the command's end", || {
+        let still = shell.script("kill -0 $(cat begun)");
+        run(still, b"").code != Some(0)
+    });
+    assert_eq!(shell.mq(&["-p", "bob", "listen", "-n", "1"]).ok(), "alice: x\n");
 }

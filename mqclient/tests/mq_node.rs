@@ -38,9 +38,10 @@ async fn run(
 async fn tell(peer: &mut Peer) {
     let (asked, _) = peer.hear().await;
     assert_eq!(asked, json!({"op": "status", "id": asked["id"]}));
+    let seen = "2026-11-21T08:00:00.000Z";
     let etc = json!({
         "nodes": [
-            {"offset": 0, "online": true, "queued": 0, "bytes": 0, "lastSeen": "2026-11-21T08:00:00.000Z"},
+            {"offset": 0, "online": true, "queued": 0, "bytes": 0, "lastSeen": seen},
             {"offset": 3, "online": false, "queued": 12, "bytes": 2048},
         ],
         "aliases": ["alice@example.org"],

@@ -17,6 +17,9 @@ use tokio::sync::oneshot;
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A store that takes little room.
+const SMALL: &str = "[journal]\nsegments = 3\nsegment_mib = 2\n";
+
 /// A server on a store that goes away with the test.
 pub(crate) struct Server {
     dir: TempDir,
@@ -40,10 +43,8 @@ impl Server {
     }
 
     fn run(&mut self, settings: &str) {
-        let settings = format!(
-            "listen = [\"{}\"]\nadmin = \"off\"\n{settings}\n[journal]\nsegments = 3\nsegment_mib = 2\n",
-            self.address
-        );
+        let settings =
+            format!("listen = [\"{}\"]\nadmin = \"off\"\n{settings}\n{SMALL}", self.address);
         std::fs::write(self.store().join("mqserver.toml"), settings).unwrap();
         let (ready, started) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();

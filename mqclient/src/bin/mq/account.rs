@@ -117,7 +117,10 @@ fn save(home: &Home, draft: Draft, secret: &NodeName) -> Result<(), Failure> {
     draft.save(secret).map_err(|failure| failure.with_secret(secret))?;
     if first && let Some(name) = path.file_name().and_then(|name| name.to_str()) {
         // Later ones do not come before it unless they are chosen.
-        home.choose(name)?;
+        // If that fails, it is the current one as long as it is the only one.
+        if let Err(failure) = home.choose(name) {
+            note(&failure.text);
+        }
     }
     note(&format!("the profile is saved in {}", path.display()));
     Ok(())

@@ -71,15 +71,16 @@ pub(crate) enum Command {
     Login(LoginArgs),
     /// Post a message, and wait until the server has stored it; prints its id
     ///
-    /// It goes to users and lists. A name with @ before it is a list (all its members but you), else a
-    /// user. A user whose name begins with @ is user:@NAME, and list:NAME is a list, too. The last word
-    /// is the text, unless -m or -f is given; with one word only, the text is the standard input.
+    /// It goes to users and lists. A name with @ before it is a list (all its members but you), else
+    /// a user. A user whose name begins with @ is user:@NAME, and list:NAME is a list, too. The last
+    /// word is the text, unless -m or -f is given; with one word only, the text is the standard
+    /// input.
     #[command(after_help = POST)]
     Post(PostArgs),
     /// Print messages as they come, and ack them; or run a command for each
     ///
-    /// It goes on until ctrl-C, and connects again when the link is lost. A message is acked, and gone
-    /// from the queue, when it is printed, or when its command has succeeded.
+    /// It goes on until ctrl-C, and connects again when the link is lost. A message is acked, and
+    /// gone from the queue, when it is printed, or when its command has succeeded.
     #[command(after_help = LISTEN)]
     Listen(ListenArgs),
     /// Post to whoever has an alias
@@ -159,10 +160,10 @@ Examples:
   mq listen --exec 'cat >> inbox'
   mq listen --exec 'wc -c | mq post \"$MQ_FROM\"'
 
-A command finds the data on its standard input, and in its environment MQ_ID, MQ_FROM, MQ_KIND (deliver,
-registered or listEdited), MQ_POSTED, MQ_REDELIVERED, MQ_ETC, MQ_USER and MQ_PROFILE. Commands run one after
-the other. If one fails, its message is not acked; the server delivers it again after 10 s, then 20, 40, … up to
-300 s, and others go on meanwhile.";
+A command finds the data on its standard input, and in its environment MQ_ID, MQ_FROM, MQ_KIND
+(deliver, registered or listEdited), MQ_POSTED, MQ_REDELIVERED, MQ_ETC, MQ_USER and MQ_PROFILE.
+Commands run one after the other. If one fails, its message is not acked; the server delivers it
+again after 10 s, then 20, 40, … up to 300 s, and others go on meanwhile.";
 
 const PING: &str = "\
 Examples:
@@ -327,8 +328,8 @@ pub(crate) struct ListenArgs {
     /// End when no message has come for so long
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
-    /// How many messages may be on their way before one is acked, 1–1000: with 1 a command that fails
-    /// holds back all others [default: 100, with --exec 16]
+    /// How many messages may be on their way before one is acked, 1–1000: with 1 a command that
+    /// fails holds back all others [default: 100, with --exec 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     window: Option<u16>,
 }
@@ -402,7 +403,8 @@ pub(crate) enum ListCommand {
     },
     /// Show the lists that you are in, or whether you are in one
     ///
-    /// Who else is in a list, the server does not tell: members are told of every change, in messages.
+    /// Who else is in a list, the server does not tell: members are told of every change, in
+    /// messages.
     #[command(after_help = "Example:\n  mq list show")]
     Show {
         /// Only this one
@@ -461,7 +463,8 @@ pub(crate) enum ProfileCommand {
     Rm {
         /// Which one
         name: String,
-        /// Leave the node on the server: its queue grows there, and without the secret nobody reads it
+        /// Leave the node on the server: its queue grows there, and without the secret nobody
+        /// reads it
         #[arg(long)]
         keep_node: bool,
     },

@@ -1,4 +1,5 @@
-//! A command of the user's for a message: the data on its standard input, the rest in its environment.
+//! A command of the user's for a message: the data on its standard input, the rest in its
+//! environment.
 
 use crate::output;
 use crate::profile::Profile;
@@ -21,7 +22,7 @@ pub(crate) async fn run(
     profile: &Profile,
 ) -> io::Result<ExitStatus> {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(command).stdin(Stdio::piped());
+    shell.arg("-c").arg(command).stdin(Stdio::piped()).kill_on_drop(true);
     shell.env("MQ_ID", &delivery.id).env("MQ_FROM", &delivery.from);
     shell.env("MQ_KIND", output::kind(delivery.kind));
     shell.env("MQ_REDELIVERED", delivery.redelivered.to_string());

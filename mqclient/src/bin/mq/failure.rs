@@ -72,8 +72,8 @@ impl Failure {
             Error::NodeUnknown => (Code::NotLetIn, ", so the secret is wrong or was dropped"),
             Error::NodeActive => (
                 Code::NotLetIn,
-                ", perhaps on another machine that has a copy of this profile; each needs a node of its \
-                 own (mq login --new-node), and --takeover ends the other",
+                ", perhaps on another machine that has a copy of this profile; each needs a node \
+                 of its own (mq login --new-node), and --takeover ends the other",
             ),
             Error::Rejected(_) => (Code::Refused, ""),
             Error::UserExists => (Code::Refused, "; if it is you, mq login"),

@@ -15,6 +15,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 /// How often it is looked whether the link stands.
 const LOOK: Duration = Duration::from_millis(500);
 
+const STANDS: &str = "the link stands again";
+const LOST: &str = "the link is lost; trying again";
+
 /// Ctrl-C, or an end in good order by `kill`.
 pub(crate) struct Stop(Signal, Signal);
 
@@ -92,12 +95,28 @@ async fn serve(
                     let now = host.client.stats().online;
                     if now != online {
                         online = now;
-                        note(if now { "the link stands again" } else { "the link is lost; trying again" });
+                        note(if now { STANDS } else { LOST });
                     }
                 }
             }
         };
-        match handle(&delivery, profile, args).await? {
+        let (fate, stopping) = {
+            let mut handling = std::pin::pin!(handle(&delivery, profile, args));
+            tokio::select! {
+                fate = &mut handling => (fate?, false),
+                () = stop.asked() => {
+                    note("waiting for the command; once more ends it");
+                    tokio::select! {
+                        fate = &mut handling => (fate?, true),
+                        () = stop.asked() => {
+                            let text = "the command was ended, and its message is not acked";
+                            return Err(Failure::local(text));
+                        }
+                    }
+                }
+            }
+        };
+        match fate {
             Fate::Done => {
                 delivery.ack();
                 done += 1;
@@ -105,6 +124,9 @@ async fn serve(
             // Not acked: the server delivers it again, after 10 s, 20, 40 … 300.
             Fate::Failed => drop(delivery),
             Fate::NoReader => return Ok(()),
+        }
+        if stopping {
+            return Ok(());
         }
     }
 }

@@ -131,8 +131,8 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// What is given to a client without a link is sent some time, even if nobody waits any more: so
-    /// it is given nothing.
+    /// What is given to a client without a link is sent some time, even if nobody waits any more:
+    /// so it is given nothing.
     async fn wait_for_link(&self) -> Result<(), Failure> {
         let since = Instant::now();
         while !self.outbox.stats().online {

@@ -286,8 +286,8 @@ fn is_name(name: &str) -> bool {
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    let text = "is no name for a profile: letters, digits and -_.@+, and no dot first; choose one with \
-                --profile";
+    let text = "is no name for a profile: letters, digits and -_.@+, and no dot first; choose \
+                one with --profile";
     is_name(name).then_some(()).ok_or_else(|| Failure::usage(format!("{name:?} {text}")))
 }
 

@@ -1,12 +1,13 @@
 //! Requests of other processes of the same profile, by the one that is logged in.
 //!
-//! A node is logged in once. While `mq listen` or `mq chat` is, the others hand it what they ask for,
-//! over a socket in the profile's directory, which is the user's alone. The alternative, a second node
-//! for posting, would have a queue that nobody reads: it would grow up to its limit, and then those
-//! who post would be told so.
+//! A node is logged in once. While `mq listen` or `mq chat` is, the others hand it what they ask
+//! for, over a socket in the profile's directory, which is the user's alone. The alternative, a
+//! second node for posting, would have a queue that nobody reads: it would grow up to its limit, and
+//! then those who post would be told so.
 //!
 //! The host greets whom it accepts; before that nothing was asked of it, so it may be asked again.
-//! Then: a line of JSON with the order and the length of the body, the body, a line with the result.
+//! Then: a line of JSON with the order and the length of the body, the body, a line with the
+//! result.
 
 use crate::failure::{Code, Failure};
 use crate::order::{Answer, Desk, Order};

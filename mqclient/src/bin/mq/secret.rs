@@ -1,5 +1,5 @@
-//! Where secrets come from: the environment, a pipe, or a prompt; never the command line, which others
-//! see in `ps` and in a shell's history.
+//! Where secrets come from: the environment, a pipe, or a prompt; never the command line, which
+//! others see in `ps` and in a shell's history.
 
 use crate::failure::Failure;
 use mqclient::NodeName;
