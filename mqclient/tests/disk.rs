@@ -105,7 +105,7 @@ async fn posts_of_a_client_that_was_offline_are_sent_by_the_next_one_under_the_s
 async fn no_client_gives_an_id_that_another_gave() {
     let world = World::new().await;
     let mut last = 0;
-    for round in 0..3 {
+    for round in 0..6 {
         let (client, mut peer) = world.log_in().await;
         let posting = post(&client.outbox(), "a").await;
         let (header, _) = peer.hear().await;

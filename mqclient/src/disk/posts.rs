@@ -28,6 +28,8 @@ const DAMAGED: &str = ".damaged";
 const MAGIC: &str = "mqpost 1 ";
 /// So that their names sort by their ids.
 const DIGITS: usize = 16;
+/// Ids are below: exact in a float, as some read numbers.
+const LAST: u64 = 1 << 53;
 
 #[derive(Debug)]
 pub(super) struct Posts {
@@ -69,8 +71,11 @@ impl Posts {
         saved.posts.sort_by_key(|post| post.id);
         let ids = dir.join(TAKEN);
         let taken = match fs::read_to_string(&ids) {
-            // Without it, anywhere is as good as it was the first time.
-            Ok(text) => text.trim_end().parse().unwrap_or(saved.last_id),
+            // Unreadable, it is as if there were none yet.
+            Ok(text) => {
+                let number = text.trim_end().parse().ok().filter(|&number| number < LAST);
+                number.unwrap_or(saved.last_id)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => saved.last_id,
             Err(error) => return Err(Error::disk(&ids, error)),
         };
@@ -136,7 +141,7 @@ impl Posts {
 
 fn id_of(name: &str) -> Option<u64> {
     let digits = name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_digit());
-    name.parse().ok().filter(|_| digits)
+    name.parse().ok().filter(|&id| digits && id < LAST)
 }
 
 fn write(path: &Path, id: u64, message: &[u8], deadline: Option<Instant>) -> io::Result<()> {
