@@ -114,7 +114,7 @@ async fn no_client_gives_an_id_that_another_gave() {
         last = id;
         peer.ack(&header).await;
         posting.await.unwrap();
-        client.close().await;
+        drop(client);
     }
 }
 
