@@ -114,7 +114,7 @@ async fn no_client_gives_an_id_that_another_gave() {
         last = id;
         peer.ack(&header).await;
         posting.await.unwrap();
-        client.close().await;
+        drop(client);
     }
 }
 
@@ -213,7 +213,7 @@ async fn the_memory_does_not_grow_without_end() {
     let world = World::new().await;
     let (mut client, mut peer) = world.log_in().await;
     // Four windows of 100 are remembered.
-    for window in 0..20 {
+    for window in 0..10 {
         for number in 0..100 {
             deliver(&mut peer, &(100 * window + number).to_string()).await;
         }
@@ -229,7 +229,7 @@ async fn the_memory_does_not_grow_without_end() {
     let text = fs::read_to_string(world.memory()).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert!((400..=800).contains(&lines.len()), "{}", lines.len());
-    assert_eq!((lines[lines.len() - 400], lines[lines.len() - 1]), ("\"1600\"", "\"1999\""));
+    assert_eq!((lines[lines.len() - 400], lines[lines.len() - 1]), ("\"600\"", "\"999\""));
 }
 
 #[tokio::test]
