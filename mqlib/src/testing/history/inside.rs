@@ -89,6 +89,8 @@ impl History {
     /// another one.
     pub fn dropped(&mut self, node: NodeRef, heir: NodeRef) {
         for message in self.messages.values_mut() {
+            // Committed since it began, and copied to it meanwhile.
+            message.may_pass(node, heir);
             message.dropped(node, heir);
         }
         self.deleting.retain(|(other, _)| *other != node);
