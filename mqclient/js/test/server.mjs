@@ -75,6 +75,8 @@ export class Server {
       });
       if (addresses) {
         this.#child = child;
+        // A test that fails does not stop it, and is not to wait for it.
+        for (const part of [child, child.stdout, child.stderr]) part.unref();
         this.#addresses = addresses;
         return;
       }
@@ -96,6 +98,7 @@ export class Server {
     const child = this.#child;
     if (!child) return;
     this.#child = undefined;
+    child.ref();
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await gone;
