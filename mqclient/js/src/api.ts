@@ -8,5 +8,4 @@ export type { Tls } from './link.js';
 export { Message } from './message.js';
 export type { Body, ListEdit, RecipientType, To } from './request.js';
 export type { Login, Receipt, Stats } from './session.js';
-export { MemoryStore } from './store/memory.js';
 export type { Change, Found, Store, StoredPost } from './store/store.js';

@@ -98,12 +98,12 @@ export interface Platform {
 interface Waiting {
   request: requests.Request;
   deadline: number | undefined;
-  taken: (posting: Posting & { etc: Promise<unknown> }) => void;
+  taken: (posting: Posting) => void;
   refused: (why: MqError) => void;
 }
 
 interface Settling {
-  settle(result: Receipt | MqError, etc: unknown): void;
+  settle(result: Receipt | MqError): void;
   /** Set while it is on its way to the outbox. */
   kept?: ((why?: MqError) => void) | undefined;
 }
@@ -252,7 +252,8 @@ export class Client implements AsyncIterable<Message, undefined> {
 
   /** One's own nodes, aliases and lists. Needs a server of version 2. */
   async status(): Promise<Status> {
-    return (await this.#start(requests.status())).etc as Promise<Status>;
+    const { receipt } = await this.#start(requests.status());
+    return (await receipt).etc as Status;
   }
 
   /** The messages, one by one. Ends when the client is closed, and throws why it ended otherwise. */
@@ -302,7 +303,7 @@ export class Client implements AsyncIterable<Message, undefined> {
     this.#schedule();
   }
 
-  #start(request: requests.Request, deadline?: Date | number): Promise<Posting & { etc: Promise<unknown> }> {
+  #start(request: requests.Request, deadline?: Date | number): Promise<Posting> {
     return new Promise((taken, refused) => {
       const { phase } = this.#session;
       if (phase.at === 'ended' || this.#closing) {
@@ -324,14 +325,11 @@ export class Client implements AsyncIterable<Message, undefined> {
       try {
         const id = this.#session.submit(now(), request, deadline);
         let settle: Settling['settle'] = ignore;
-        const etc = new Promise<unknown>((resolve, reject) => {
-          settle = (result, etc) => (result instanceof MqError ? reject(result) : resolve([result, etc]));
+        const receipt = new Promise<Receipt>((resolve, reject) => {
+          settle = (result) => (result instanceof MqError ? reject(result) : resolve(result));
         });
-        const receipt = etc.then((all) => (all as [Receipt])[0]);
-        const onlyEtc = etc.then((all) => (all as [Receipt, unknown])[1]);
         receipt.catch(ignore);
-        onlyEtc.catch(ignore);
-        const posting = { id, receipt, etc: onlyEtc };
+        const posting = { id, receipt };
         const stored = this.#store && (request.kind === 'post' || request.kind === 'ping');
         const kept = stored ? (why?: MqError) => (why ? refused(why) : taken(posting)) : undefined;
         if (!stored) taken(posting);
@@ -376,7 +374,7 @@ export class Client implements AsyncIterable<Message, undefined> {
           this.#settling.delete(event.id);
           // Refused by the disk, or too late before it was there.
           if (event.result instanceof MqError) settling?.kept?.(event.result);
-          if (settling) settling.settle(event.result, event.etc);
+          if (settling) settling.settle(event.result);
           else this.#emit('settled', event.id, event.result);
           break;
         }
@@ -602,20 +600,13 @@ function endTaker({ resolve, reject }: Taker, why: MqError): void {
 
 /** Throws an `AddressError` if `url` is none of a WebSocket server. */
 export function checkUrl(url: string): void {
-  let parsed;
-  try {
-    parsed = new URL(url);
-  } catch {
-    throw new AddressError(url);
-  }
-  if (!/^wss?:$/.test(parsed.protocol) || !parsed.hostname || parsed.username || parsed.hash) throw new AddressError(url);
+  if (!/^wss?:\/\/[^\s/?#@:]+(:\d+)?([/?][^#]*)?$|^wss?:\/\/\[[\da-f:]+\](:\d+)?([/?][^#]*)?$/i.test(url)) throw new AddressError(url);
 }
 
-/** A text that names a node, and does not tell its name: FNV-1a, 64 bits. */
+/** A text that names a node, and does not tell its name. */
 export function ownerOf(user: string, node: string): string {
-  let hash = 0xcbf29ce484222325n;
-  for (const byte of utf8(JSON.stringify([user, node]))) {
-    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-  }
-  return `${user} ${hash.toString(16).padStart(16, '0')}`;
+  let hash = 0;
+  // A prime for which a step is exact in a float.
+  for (const byte of utf8(JSON.stringify([user, node]))) hash = (hash * 33 + byte) % 140_737_488_355_213;
+  return `${user} ${hash.toString(36)}`;
 }

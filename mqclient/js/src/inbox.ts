@@ -23,9 +23,9 @@ export interface Letter {
   id: string;
   from: string;
   kind: Kind;
-  posted?: string;
+  posted: string | undefined;
   redelivered: number;
-  etc?: Uint8Array;
+  etc: Uint8Array | undefined;
   data: Uint8Array;
 }
 
@@ -53,7 +53,7 @@ export class Inbox {
    * server did wrong. */
   receive(reply: Reply): Letter | undefined {
     const { id, from, op, posted, redelivered } = reply;
-    if (id === undefined || from === undefined) throw new ProtocolError('a delivery without id or sender');
+    if (id == null || from == null) throw new ProtocolError('a delivery without id or sender');
     const place = this.#known.get(id);
     if (place) {
       this.redelivered++;
@@ -66,11 +66,7 @@ export class Inbox {
     }
     this.#known.set(id, 'held');
     const kind = op === 'registered' || op === 'listEdited' ? op : 'deliver';
-    const etc = etcOf(reply);
-    return {
-      id, from, kind, redelivered, data: dataOf(reply),
-      ...(posted !== undefined && { posted }), ...(etc && { etc }),
-    };
+    return { id, from, kind, posted, redelivered, etc: etcOf(reply), data: dataOf(reply) };
   }
 
   /** The application is done with `id`, which is to be remembered on disk first. False if it is already,

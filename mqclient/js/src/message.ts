@@ -12,29 +12,24 @@ export interface Desk {
 /** A message from this node's queue. It stays there, and takes up a place in the window, until it is acked. */
 export class Message {
   /** The server's id of the message. */
-  readonly id: string;
+  declare readonly id: string;
   /** The user who sent it. */
-  readonly from: string;
+  declare readonly from: string;
   /** A post, ping or invitation; that one's own aliases were replaced; that a list's members changed. */
-  readonly kind: Kind;
+  declare readonly kind: Kind;
   /** When it was posted, by the server's clock: ISO 8601, in UTC. Undefined in version 1. */
-  readonly posted: string | undefined;
+  declare readonly posted: string | undefined;
   /** How often the server sent it on this link before. 0 is no proof that it was never shown. */
-  readonly redelivered: number;
+  declare readonly redelivered: number;
   /** The data. */
-  readonly data: Uint8Array;
+  declare readonly data: Uint8Array;
   readonly #etc: Uint8Array | undefined;
   readonly #desk: Desk;
   #acked: Promise<void> | undefined;
 
-  constructor(letter: Letter, desk: Desk) {
-    this.id = letter.id;
-    this.from = letter.from;
-    this.kind = letter.kind;
-    this.posted = letter.posted;
-    this.redelivered = letter.redelivered;
-    this.data = letter.data;
-    this.#etc = letter.etc;
+  constructor({ etc, ...rest }: Letter, desk: Desk) {
+    Object.assign(this, rest);
+    this.#etc = etc;
     this.#desk = desk;
   }
 

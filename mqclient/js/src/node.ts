@@ -4,10 +4,11 @@ import { Client, type Options } from './client.js';
 import { type Added, addNode as addNodeBy, type Addition, type Registered, register as registerBy, type Registration } from './enrol.js';
 import { dial } from './node-link.js';
 import { FileStore } from './store/file.js';
+import { MemoryStore } from './store/memory.js';
 import type { Store } from './store/store.js';
 
 export * from './api.js';
-export { FileStore };
+export { FileStore, MemoryStore };
 
 /** How to connect from Node. */
 export interface NodeOptions extends Options {

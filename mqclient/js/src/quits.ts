@@ -24,13 +24,15 @@ export function verdict(text: string, patient: boolean): Verdict {
   return ['end', quitError(text)];
 }
 
+const KNOWN: Record<string, new () => MqError> = {
+  'userId unknown': UserUnknownError,
+  'nodeId unknown': NodeUnknownError,
+  'node already active': NodeActiveError,
+  'taken over': TakenOverError,
+};
+
 /** The error for a `quit` in answer to a single request. */
-export function quitError(text: string): MqError {
-  switch (text) {
-    case 'userId unknown': return new UserUnknownError();
-    case 'nodeId unknown': return new NodeUnknownError();
-    case 'node already active': return new NodeActiveError();
-    case 'taken over': return new TakenOverError();
-    default: return new RefusedError(text);
-  }
-}
+export const quitError = (text: string): MqError => {
+  const known = KNOWN[text];
+  return known ? new known() : new RefusedError(text);
+};

@@ -92,6 +92,8 @@ export interface Receipt {
   posted?: string;
   /** The server had it already: an earlier ack was lost on its way. It is stored once. */
   dup: boolean;
+  /** What a `status` asked for. */
+  etc?: unknown;
 }
 
 /** What has happened to the client so far. */
@@ -117,7 +119,7 @@ export type Phase =
 /** What the shell passes on, or puts on disk. */
 export type Event =
   | { type: 'loggedIn'; login: Login }
-  | { type: 'settled'; id: number; result: Receipt | MqError; etc?: unknown }
+  | { type: 'settled'; id: number; result: Receipt | MqError }
   | { type: 'letter'; letter: Letter }
   /** The peer is to be pinged, if it can be. */
   | { type: 'ping' }
@@ -280,7 +282,7 @@ export class Session {
     if (at !== 'online') return;
     if (op === 'ack' || op === 'status') {
       this.#acked(reply);
-    } else if (op === 'registered' && reply.id === undefined) {
+    } else if (op === 'registered' && reply.id == null) {
       const taken = this.#unacked.settleAliases();
       if (taken) this.#settled(taken, new RejectedError(reply.error ?? ''));
     } else if (op === 'deliver' || op === 'registered' || op === 'listEdited') {
@@ -402,9 +404,9 @@ export class Session {
     this.#wasOnline = true;
     this.#attempts = 0;
     this.#phase = { at: 'online' };
-    const login: Login = v === undefined || v < 2
+    const login: Login = !v || v < 2
       ? { version: 1, window: 1 }
-      : { ...this.#asked(), ...defined({ server, node, window, queued, maxMessage, time }) };
+      : { version: 2, server, node, window: window ?? this.#asked().window, queued, maxMessage, time };
     this.#peer = login;
     this.#events.push({ type: 'loggedIn', login });
     // What waited while the link was down may have been meant for another kind of server.
@@ -413,9 +415,9 @@ export class Session {
   }
 
   /** A request is taken out, and this became of it. */
-  #settled({ id, stored }: Entry, result: Receipt | MqError, etc?: unknown): void {
+  #settled({ id, stored }: Entry, result: Receipt | MqError): void {
     if (stored) this.#events.push({ type: 'discard', id });
-    this.#events.push({ type: 'settled', id, result, ...(etc !== undefined && { etc }) });
+    this.#events.push({ type: 'settled', id, result });
   }
 
   /** Is what fails tried again? */
@@ -454,14 +456,15 @@ export class Session {
   }
 
   #acked(reply: Reply): void {
-    const { id, error = '', type, msgid, posted, dup } = reply;
+    const { id, type, msgid, posted, dup } = reply;
+    const error = reply.error ?? '';
     // An id that is not ours, or the second ack of a post sent twice.
-    const taken = id !== undefined && /^\d+$/.test(id) && this.#unacked.settle(Number(id));
+    const taken = id && /^\d+$/.test(id) && this.#unacked.settle(Number(id));
     if (!taken) return;
     if (reply.op === 'ack' && type !== 'ok') return this.#settled(taken, new RejectedError(error));
     const warnings = error.split('\n').filter((line) => line);
-    const receipt = { warnings, failed: failedOf(reply), dup, ...defined({ msgid, posted }) };
-    this.#settled(taken, receipt, reply.op === 'status' ? etcValue(reply) : undefined);
+    const etc = reply.op === 'status' ? etcValue(reply) : undefined;
+    this.#settled(taken, { warnings, failed: failedOf(reply), dup, msgid, posted, etc });
   }
 
   #delivered(now: number, reply: Reply, random: number): void {
@@ -476,9 +479,4 @@ export class Session {
       this.lost(now, error as MqError, random);
     }
   }
-}
-
-/** Without the fields that are undefined. */
-function defined<T extends object>(fields: T): Partial<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

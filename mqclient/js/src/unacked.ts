@@ -33,7 +33,8 @@ export class Unacked {
   #inFlight = 0;
   /** How many of those the server acks without further ado. */
   #owed = 0;
-  #earliest: number | undefined;
+  /** How many have a deadline. */
+  #dated = 0;
   bytes = 0;
 
   constructor(public lastId: number) {}
@@ -61,7 +62,7 @@ export class Unacked {
     this.bytes += entry.message.length;
     this.#entries.set(entry.id, entry);
     this.#unsent.push(entry);
-    if (entry.deadline !== undefined) this.#earliest = Math.min(this.#earliest ?? Infinity, entry.deadline);
+    if (entry.deadline !== undefined) this.#dated++;
   }
 
   /** It is in the outbox on disk, and may be sent. */
@@ -84,18 +85,26 @@ export class Unacked {
     return entry.message;
   }
 
+  /** The next one to be too late. */
+  #nextLate(): Entry | undefined {
+    let earliest: Entry | undefined;
+    if (this.#dated) {
+      for (const entry of this.#entries.values()) {
+        if (entry.deadline! < (earliest?.deadline ?? Infinity)) earliest = entry;
+      }
+    }
+    return earliest;
+  }
+
   /** When the next one is too late. */
   get deadline(): number | undefined {
-    return this.#earliest;
+    return this.#nextLate()?.deadline;
   }
 
   /** Takes out one whose deadline has come. */
   takeLate(now: number): Entry | undefined {
-    if (this.#earliest === undefined || this.#earliest > now) return undefined;
-    for (const entry of this.#entries.values()) {
-      if (entry.deadline === this.#earliest) return this.settle(entry.id);
-    }
-    return undefined;
+    const late = this.#nextLate();
+    return late && late.deadline! <= now ? this.settle(late.id) : undefined;
   }
 
   /** Does the server owe an ack? One for new aliases may wait behind messages that the application does
@@ -123,12 +132,7 @@ export class Unacked {
       this.#inFlight--;
       this.#owed -= Number(entry.kind !== 'aliases');
     }
-    if (entry.deadline !== undefined && entry.deadline === this.#earliest) {
-      this.#earliest = undefined;
-      for (const { deadline } of this.#entries.values()) {
-        if (deadline !== undefined) this.#earliest = Math.min(this.#earliest ?? Infinity, deadline);
-      }
-    }
+    if (entry.deadline !== undefined) this.#dated--;
     return entry;
   }
 
@@ -165,8 +169,7 @@ export class Unacked {
     const entries = [...this.#entries.values()];
     this.#entries.clear();
     this.#unsent = [];
-    this.#next = this.#inFlight = this.#owed = this.bytes = 0;
-    this.#earliest = undefined;
+    this.#next = this.#inFlight = this.#owed = this.#dated = this.bytes = 0;
     return entries;
   }
 }

@@ -55,11 +55,8 @@ export interface Reply {
   body: Uint8Array;
 }
 
-const STRINGS = ['op', 'id', 'from', 'error', 'info', 'type', 'nodeId', 'posted', 'msgid', 'server', 'time'];
-const NUMBERS = ['etc', 'offset', 'redelivered', 'v', 'node', 'window', 'queued', 'maxMessage'];
-
 const wrong = (why: string): never => {
-  throw new ProtocolError(`not a message of a websocket.MQ server: ${why}`);
+  throw new ProtocolError(why);
 };
 
 /** Parses a whole message from the server; throws a {@link ProtocolError} if it is none. */
@@ -67,28 +64,21 @@ export function parse(bytes: Uint8Array): Reply {
   const [, digits] = /^ *\+?(?:0[xX])?([0-9a-fA-F]+)/.exec(text(bytes.subarray(0, 4))) ?? [];
   const end = 4 + parseInt(digits ?? '', 16);
   if (!(end <= bytes.length)) wrong('invalid length header');
-  let header: Record<string, unknown> = {};
+  let header: Partial<Reply> | null = null;
   try {
     header = JSON.parse(text(bytes.subarray(4, end)));
   } catch {
-    wrong('invalid JSON');
+    // Told next.
   }
-  const reply: Record<string, unknown> = { redelivered: 0, dup: header?.['dup'] === true };
-  for (const [names, type] of [[STRINGS, 'string'], [NUMBERS, 'number']] as const) {
-    for (const name of names) {
-      const value = header?.[name] ?? undefined;
-      if (value === undefined) continue;
-      if (typeof value !== type || (type === 'number' && !(Number.isInteger(value) && Number(value) >= 0))) {
-        wrong(`invalid ${name}`);
-      }
-      reply[name] = value;
-    }
+  if (typeof header?.op !== 'string') return wrong('invalid JSON, or no op');
+  // What we use as a text, or as a length.
+  for (const name of ['id', 'from', 'error', 'info'] as const) {
+    if (typeof (header[name] ?? '') !== 'string') wrong(`invalid ${name}`);
   }
-  if (reply['op'] === undefined) wrong('no op');
   const body = bytes.subarray(end);
-  if (((reply['etc'] as number) ?? 0) > body.length) wrong('etc reaches beyond the body');
-  reply['body'] = body;
-  return reply as unknown as Reply;
+  const { etc = 0 } = header;
+  if (!Number.isInteger(etc) || etc < 0 || etc > body.length) wrong('invalid etc');
+  return { redelivered: 0, dup: false, ...(header as { op: string }), body };
 }
 
 /** The bytes of `etc`, a JSON value, if there is one. */
