@@ -42,11 +42,13 @@ export interface ClassicEvents {
   listEdited: (message: Incoming) => void;
 }
 
-type Rest = [etc?: unknown | Callback, callback?: Callback];
+/** Data, `etc` and a callback, of which each may be missing. */
+type Rest = [data?: requests.Body | Callback, etc?: unknown | Callback, callback?: Callback];
 
-/** `etc` and the callback, of which either may be missing. */
-function split([etc, callback]: Rest): [unknown, Callback | undefined] {
-  return typeof etc === 'function' ? [undefined, etc as Callback] : [etc, callback];
+function split(rest: Rest): { data: requests.Body | undefined; etc: unknown; callback: Callback | undefined } {
+  const at = rest.findIndex((arg) => typeof arg === 'function');
+  const [data, etc] = (at < 0 ? rest : rest.slice(0, at)) as [requests.Body?, unknown?];
+  return { data, etc, callback: rest[at] as Callback | undefined };
 }
 
 /** A connection, on which requests may be made at once: they wait until it stands. */
@@ -95,20 +97,20 @@ export class ClassicClient {
   }
 
   /** Edits the list `to`: `type` is `add` or `remove` a user, or `invite` the owner of an alias. */
-  listEdit(to: string, type: string, member: string, data?: requests.Body, ...rest: Rest): this {
-    const [etc, callback] = split(rest);
+  listEdit(to: string, type: string, member: string, ...rest: Rest): this {
+    const { data, etc, callback } = split(rest);
     return this.#request((id) => requests.listEdit(to, type as requests.ListEdit, member, data, etc).encode(id, ''), callback);
   }
 
   /** Posts to names with their types: `{bob: 1, team: 2}`. */
-  post(to: requests.To, data?: requests.Body, ...rest: Rest): this {
-    const [etc, callback] = split(rest);
+  post(to: requests.To, ...rest: Rest): this {
+    const { data, etc, callback } = split(rest);
     return this.#request((id) => requests.post(to, data, etc).encode(id, ''), callback);
   }
 
   /** Posts to the owner of an alias. */
-  ping(alias: string, data?: requests.Body, ...rest: Rest): this {
-    const [etc, callback] = split(rest);
+  ping(alias: string, ...rest: Rest): this {
+    const { data, etc, callback } = split(rest);
     return this.#request((id) => requests.ping(alias, data, etc).encode(id, ''), callback);
   }
 

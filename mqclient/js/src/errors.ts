@@ -14,9 +14,13 @@ export class MqError extends Error {
   }
 }
 
-const kind = (code: ErrorCode, before = '', after = '') =>
+/** An error that names something: the server's text, the limit in bytes, the URL. */
+export interface AboutError extends MqError {
+  readonly about: string;
+}
+
+const kind = (code: ErrorCode, before = '', after = ''): new (about?: string, cause?: unknown) => AboutError =>
   class extends MqError {
-    /** @param about what the message names: the server's text, the limit in bytes, the URL */
     constructor(readonly about = '', cause?: unknown) {
       super(code, before + about + after, cause);
     }
