@@ -10,7 +10,7 @@ import { addNode, connect, MqError, register, TooLargeError } from '../dist/esm/
 import { inTime, Server, sleep, until } from './server.mjs';
 
 let server;
-before(async () => (server = await Server.start({ tls: true, config: '[limits]\n' })));
+before(async () => (server = await Server.start({ tls: true })));
 after(() => server.stop());
 
 let users = 0;

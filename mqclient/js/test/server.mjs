@@ -1,7 +1,8 @@
 // A real server on a folder of its own, to be killed and started again on the same port.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import './many.mjs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,10 +28,9 @@ export class Server {
   #child;
   #addresses = [];
 
-  constructor({ tls = false, config } = {}) {
+  constructor({ tls = false } = {}) {
     this.store = folder();
     this.tls = tls;
-    if (config) writeFileSync(join(this.store, 'mqserver.toml'), config);
     if (tls) execFileSync(binary(), ['cert', '--store', this.store, '--name', 'localhost'], { stdio: 'ignore' });
     process.on('exit', () => this.#child?.kill('SIGKILL'));
   }

@@ -91,13 +91,13 @@ export class Browser {
     }), method);
   }
 
-  /** A tab that shows `url`, with the package as `mq`. */
-  async tab(url) {
+  /** A tab that shows `url`, with the package as `mq` if it is `ours`. */
+  async tab(url, ours = true) {
     const { targetId } = await this.send('Target.createTarget', { url: 'about:blank' });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const tab = new Tab(this, targetId, sessionId);
     await this.send('Page.enable', {}, sessionId);
-    await Tab.navigated(tab, 'Page.navigate', { url });
+    await tab.navigate('Page.navigate', { url }, ours);
     return tab;
   }
 
@@ -122,11 +122,11 @@ export class Tab {
     Object.assign(this, { browser, target, session });
   }
 
-  async #navigated(method, params) {
+  async navigate(method, params, ours) {
     const loaded = this.browser.heard('Page.loadEventFired', this.session);
     await this.browser.send(method, params, this.session);
     await loaded;
-    await this.run("import('/dist/browser.min.js').then((mq) => { globalThis.mq = mq; })");
+    if (ours) await this.run("import('/dist/browser.min.js').then((mq) => { globalThis.mq = mq; })");
   }
 
   /** Evaluates an expression, and awaits it if it is a promise. */
@@ -143,15 +143,11 @@ export class Tab {
     return this.run(`(${run})(${args.map((arg) => JSON.stringify(arg)).join()})`);
   }
 
-  reload() {
-    return this.#navigated('Page.reload', {});
+  reload(ours = true) {
+    return this.navigate('Page.reload', {}, ours);
   }
 
   close() {
     return this.browser.send('Target.closeTarget', { targetId: this.target });
-  }
-  static {
-    // Browser.tab opens the first page of a tab.
-    Tab.navigated = (tab, ...args) => tab.#navigated(...args);
   }
 }

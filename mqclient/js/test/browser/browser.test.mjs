@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connect, register } from '../../dist/esm/node.js';
-import { inTime, Server, sleep, until } from '../server.mjs';
+import { folder, inTime, Server, sleep, until } from '../server.mjs';
+import { Program } from '../program.mjs';
 import { Browser, serve } from './browser.mjs';
 
 let server, site, browser;
@@ -197,4 +198,30 @@ test('a browser without space refuses the post, loses nothing, and takes the nex
   await client.close();
   await tab.close();
   fresh.close();
+});
+
+test('the chat example: a page and a terminal talk, over a reload while the server is gone', async () => {
+  const own = await Server.start();
+  const cwd = folder();
+  const pages = new Program(cwd, 'examples/chat/serve.mjs', '0');
+  const terminal = new Program(cwd, 'examples/chat/terminal.mjs', own.url, 'tom', 'pia');
+  await pages.prints('http://');
+  await terminal.prints('you are tom');
+  const tab = await browser.tab(`${pages.output.trim()}?server=${own.url}&me=pia&you=tom`, false);
+  const shows = (text) => until(() => tab.run(`document.body.innerText.includes(${JSON.stringify(text)})`), text);
+  const say = (said) => tab.run(`text.value = ${JSON.stringify(said)}; form.requestSubmit()`);
+  await shows('online');
+  await say('hello from the page');
+  await terminal.prints('pia: hello from the page');
+  terminal.types('hello from the terminal');
+  await shows('tom: hello from the terminal');
+  await own.kill();
+  await shows('offline');
+  await say('sent in the dark');
+  await shows('pia: sent in the dark');
+  await tab.reload(false);
+  await own.start();
+  await terminal.prints('pia: sent in the dark');
+  await Promise.all([pages.kill(), terminal.kill(), tab.close()]);
+  await own.stop();
 });
