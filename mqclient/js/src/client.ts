@@ -67,7 +67,7 @@ export interface Posting {
 
 /** One's own nodes, aliases and lists, as the server has them. */
 export interface Status {
-  nodes: { offset: number; online: boolean; queued: number; bytes: number; lastSeen: string | null }[];
+  nodes: { offset: number; online: boolean; queued: number; bytes: number; lastSeen?: string }[];
   aliases: string[];
   lists: string[];
 }
