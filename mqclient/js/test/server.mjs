@@ -85,6 +85,11 @@ export class Server {
     }
   }
 
+  /** It does nothing any more, and its connections stay. */
+  pause() {
+    this.#child.kill('SIGSTOP');
+  }
+
   /** As a power cut ends it, but for the disk. */
   kill() {
     return this.#end('SIGKILL');
