@@ -35,7 +35,7 @@ type Place = 'held' | 'remembering' | 'acked';
 
 export class Inbox {
   #mostHeld: number;
-  readonly mostRemembered: number;
+  #mostRemembered: number;
   #known = new Map<string, Place>();
   /** Those of them that are acked, the latest last. */
   #acked = new Set<string>();
@@ -46,7 +46,7 @@ export class Inbox {
   constructor(window: number) {
     const windows = WINDOWS * Math.min(window, MAX_WINDOW);
     this.#mostHeld = Math.max(windows, HELD);
-    this.mostRemembered = Math.max(windows, REMEMBERED);
+    this.#mostRemembered = Math.max(windows, REMEMBERED);
   }
 
   /** Sorts out a message from the server: new to the application, or known (undefined). Throws what the
@@ -89,7 +89,7 @@ export class Inbox {
     if (this.#known.get(id) === 'acked') return;
     this.#known.set(id, 'acked');
     if (online) this.#due.push(id);
-    if (this.#acked.size >= this.mostRemembered) {
+    if (this.#acked.size >= this.#mostRemembered) {
       const [forgotten] = this.#acked;
       this.#acked.delete(forgotten!);
       this.#known.delete(forgotten!);

@@ -44,56 +44,44 @@ const json = (etc: unknown): Uint8Array | undefined => {
   return utf8(written);
 };
 
-/** `to` as pairs of name and type. */
-export function recipients(to: To): [string, number][] {
+/** Names with their types, as on the wire. */
+function recipients(to: To): object {
   if (typeof to === 'string') to = [to];
-  if (Array.isArray(to)) {
-    return to.map((name: string) => (name.startsWith('@') ? [name.slice(1), 2] : [name, 1]));
-  }
-  return Object.entries(to).map(([name, type]) => {
-    if (type !== true && ![0, 1, 2, 3].includes(type)) throw new ArgumentError(`a recipient of type ${type}`);
+  const pairs: (readonly [string, unknown])[] = Array.isArray(to)
+    ? to.map((name: string) => (name[0] === '@' ? [name.slice(1), 2] : [name, 1]))
+    : Object.entries(to);
+  return Object.fromEntries(pairs.map(([name, type]) => {
+    if (![0, 1, 2, 3, true].includes(type as number)) throw new ArgumentError(`a recipient of type ${type}`);
     return [name, Number(type)];
-  });
+  }));
 }
 
-export function post(to: To, body?: Body, etc?: unknown, noNodes = false): Request {
-  // By hand: an object would bring names that are numbers into another order.
-  const names = recipients(to).map(([name, type]) => `${JSON.stringify(name)}:${type}`);
+function request(
+  kind: Request['kind'], fields: object, body?: Body, etc?: unknown, needsV2 = false,
+): Request {
   const [etcBytes, data] = [json(etc), bytes(body)];
-  const rest = (noNodes ? ',"noNodes":true' : '') + (etcBytes ? `,"etc":${etcBytes.length}` : '');
   return {
-    kind: 'post',
-    needsV2: false,
-    encode: (id) =>
-      message(ascii(`{"op":"post","id":${JSON.stringify(id)},"to":{${names.join()}}${rest}}`), etcBytes, data),
+    kind,
+    needsV2,
+    encode: (id) => message(compact({ op: kind, id, ...fields, etc: etcBytes?.length }), etcBytes, data),
   };
 }
 
-export function ping(alias: string, body?: Body, etc?: unknown): Request {
-  const [etcBytes, data] = [json(etc), bytes(body)];
-  return {
-    kind: 'ping',
-    needsV2: false,
-    encode: (id) => message(compact({ op: 'ping', id, alias, etc: etcBytes?.length }), etcBytes, data),
-  };
-}
+export const post = (to: To, body?: Body, etc?: unknown, noNodes?: boolean): Request =>
+  request('post', { to: recipients(to), noNodes: noNodes || undefined }, body, etc);
+
+export const ping = (alias: string, body?: Body, etc?: unknown): Request => request('ping', { alias }, body, etc);
 
 /** An edit of a list. */
 export type ListEdit = 'add' | 'invite' | 'remove';
 
 export function listEdit(
-  list: string, type: ListEdit, names: string | readonly string[], body?: Body, etc?: unknown,
+  to: string, type: ListEdit, names: string | readonly string[], body?: Body, etc?: unknown,
 ): Request {
-  const all: readonly string[] = typeof names === 'string' ? [names] : names;
-  if (!all.length) throw new ArgumentError('no members');
-  const [etcBytes, data] = [json(etc), bytes(body)];
-  const who = all.length === 1 ? { member: all[0] } : { members: all };
-  return {
-    kind: 'listEdit',
-    needsV2: all.length > 1,
-    encode: (id) =>
-      message(compact({ op: 'listEdit', id, to: list, type, ...who, etc: etcBytes?.length }), etcBytes, data),
-  };
+  const members: readonly string[] = typeof names === 'string' ? [names] : names;
+  if (!members.length) throw new ArgumentError('no members');
+  const several = members.length > 1;
+  return request('listEdit', { to, type, ...(several ? { members } : { member: members[0] }) }, body, etc, several);
 }
 
 export function aliases(names: readonly string[]): Request {
@@ -106,17 +94,9 @@ export function aliases(names: readonly string[]): Request {
   };
 }
 
-export const dropNode = (node: number): Request => ({
-  kind: 'dropNode',
-  needsV2: true,
-  encode: (id) => message(compact({ op: 'dropNode', id, node })),
-});
+export const dropNode = (node: number): Request => request('dropNode', { node }, undefined, undefined, true);
 
-export const status = (): Request => ({
-  kind: 'status',
-  needsV2: true,
-  encode: (id) => message(compact({ op: 'status', id })),
-});
+export const status = (): Request => request('status', {}, undefined, undefined, true);
 
 /** Without a node's name the server is asked for one. */
 export const register = (

@@ -237,11 +237,6 @@ export class Session {
     this.#inbox.notRemembered(id);
   }
 
-  /** How many acked ids are worth remembering. */
-  get mostRemembered(): number {
-    return this.#inbox.mostRemembered;
-  }
-
   /** The application dropped a message unread: when it comes again, it is shown again. */
   release(id: string): void {
     this.#inbox.release(id);
@@ -448,8 +443,8 @@ export class Session {
       return this.lost(now, new LostError(text), random);
     }
     // An older server does not know the latest requests, and is told no more of them.
-    const unknown = this.#unacked.takeUnfit(({ sent, kind }) =>
-      sent && (kind === 'status' || kind === 'dropNode') ? new RejectedError(text) : undefined);
+    const unknown = this.#unacked.takeUnfit(({ attempted, kind }) =>
+      attempted && (kind === 'status' || kind === 'dropNode') ? new RejectedError(text) : undefined);
     if (!unknown.length) return this.end(quitError(text));
     for (const [taken, error] of unknown) this.#settled(taken, error);
     this.lost(now, new LostError(text), random);

@@ -18,21 +18,15 @@ export interface Entry {
   readonly deadline: number | undefined;
   /** May it be sent? Not before it is in the outbox on disk, if it belongs there. */
   ready: boolean;
-  /** Was it given to the present link? */
-  sent: boolean;
   /** Was it given to a link, this one or an earlier? */
   attempted: boolean;
 }
 
 export class Unacked {
-  /** In the order of their ids. */
-  #entries = new Map<number, Entry>();
-  /** Those not sent on the present link, and perhaps some that are settled, from `#next` on. */
-  #unsent: Entry[] = [];
-  #next = 0;
-  #inFlight = 0;
-  /** How many of those the server acks without further ado. */
-  #owed = 0;
+  /** Those given to the present link, and the others; in the order of their ids, which go on from one to the
+   * other. */
+  #sent = new Map<number, Entry>();
+  #unsent = new Map<number, Entry>();
   /** How many have a deadline. */
   #dated = 0;
   bytes = 0;
@@ -40,48 +34,45 @@ export class Unacked {
   constructor(public lastId: number) {}
 
   get size(): number {
-    return this.#entries.size;
+    return this.#sent.size + this.#unsent.size;
+  }
+
+  #all(): Entry[] {
+    return [...this.#sent.values(), ...this.#unsent.values()];
   }
 
   /** A new one, which gets the next id; `stored` if it waits until it is in the outbox on disk. */
-  push(message: Uint8Array, request: Request, stored: boolean, deadline: number | undefined): void {
-    const { kind, needsV2 } = request;
+  push(message: Uint8Array, { kind, needsV2 }: Request, stored: boolean, deadline: number | undefined): void {
     const id = ++this.lastId;
-    this.#insert({ id, message, kind, needsV2, stored, deadline, ready: !stored, sent: false, attempted: false });
+    this.#insert({ id, message, kind, needsV2, stored, deadline, ready: !stored, attempted: false });
   }
 
   /** A post that an earlier session left in the outbox on disk. */
   restore(id: number, message: Uint8Array, deadline: number | undefined): void {
     this.lastId = Math.max(this.lastId, id);
-    this.#insert({
-      id, message, kind: 'post', needsV2: false, stored: true, deadline, ready: true, sent: false, attempted: true,
-    });
+    this.#insert({ id, message, kind: 'post', needsV2: false, stored: true, deadline, ready: true, attempted: true });
   }
 
   #insert(entry: Entry): void {
     this.bytes += entry.message.length;
-    this.#entries.set(entry.id, entry);
-    this.#unsent.push(entry);
+    this.#unsent.set(entry.id, entry);
     if (entry.deadline !== undefined) this.#dated++;
   }
 
   /** It is in the outbox on disk, and may be sent. */
   makeReady(id: number): void {
-    const entry = this.#entries.get(id);
+    const entry = this.#unsent.get(id);
     if (entry) entry.ready = true;
   }
 
   /** The next to send on this link. */
   pollTransmit(): Uint8Array | undefined {
-    if (this.#inFlight >= IN_FLIGHT) return undefined;
-    let entry = this.#unsent[this.#next];
-    while (entry && !this.#entries.has(entry.id)) entry = this.#unsent[++this.#next];
+    const [entry] = this.#unsent.values();
     // One that is not ready holds up those behind it: their order is promised.
-    if (!entry?.ready) return undefined;
-    if (++this.#next > IN_FLIGHT) this.#unsent.splice(0, this.#next), (this.#next = 0);
-    entry.sent = entry.attempted = true;
-    this.#inFlight++;
-    this.#owed += Number(entry.kind !== 'aliases');
+    if (!entry?.ready || this.#sent.size >= IN_FLIGHT) return undefined;
+    entry.attempted = true;
+    this.#unsent.delete(entry.id);
+    this.#sent.set(entry.id, entry);
     return entry.message;
   }
 
@@ -89,9 +80,7 @@ export class Unacked {
   #nextLate(): Entry | undefined {
     let earliest: Entry | undefined;
     if (this.#dated) {
-      for (const entry of this.#entries.values()) {
-        if (entry.deadline! < (earliest?.deadline ?? Infinity)) earliest = entry;
-      }
+      for (const entry of this.#all()) if (entry.deadline! < (earliest?.deadline ?? Infinity)) earliest = entry;
     }
     return earliest;
   }
@@ -107,69 +96,60 @@ export class Unacked {
     return late && late.deadline! <= now ? this.settle(late.id) : undefined;
   }
 
-  /** Does the server owe an ack? One for new aliases may wait behind messages that the application does
-   * not ack, so it is not owed. */
+  /** Does the server owe an ack? One for new aliases may wait behind messages that the application does not
+   * ack, so it is not owed. */
   expectsAck(): boolean {
-    return this.#owed > 0;
+    for (const { kind } of this.#sent.values()) if (kind !== 'aliases') return true;
+    return false;
   }
 
   /** A new link: everything is sent again. Returns how many of them were sent before. */
   sendAgain(): number {
-    const again = this.#inFlight;
-    this.#unsent = [...this.#entries.values()];
-    for (const entry of this.#unsent) entry.sent = false;
-    this.#next = this.#inFlight = this.#owed = 0;
+    const again = this.#sent.size;
+    this.#unsent = new Map([...this.#sent, ...this.#unsent]);
+    this.#sent.clear();
     return again;
   }
 
   /** Takes out an entry, if there is one of that id. */
   settle(id: number): Entry | undefined {
-    const entry = this.#entries.get(id);
-    if (!entry) return undefined;
-    this.#entries.delete(id);
-    this.bytes -= entry.message.length;
-    if (entry.sent) {
-      this.#inFlight--;
-      this.#owed -= Number(entry.kind !== 'aliases');
+    const entry = this.#sent.get(id) ?? this.#unsent.get(id);
+    if (entry) {
+      this.#sent.delete(id);
+      this.#unsent.delete(id);
+      this.bytes -= entry.message.length;
+      if (entry.deadline !== undefined) this.#dated--;
     }
-    if (entry.deadline !== undefined) this.#dated--;
     return entry;
   }
 
   /** Takes out the oldest change of aliases. */
   settleAliases(): Entry | undefined {
-    for (const entry of this.#entries.values()) {
-      if (entry.kind === 'aliases') return this.settle(entry.id);
-    }
-    return undefined;
+    const oldest = this.#all().find(({ kind }) => kind === 'aliases');
+    return oldest && this.settle(oldest.id);
   }
 
   /** Takes out the largest of those sent on this link. */
   takeLargestSent(): Entry | undefined {
     let largest: Entry | undefined;
-    for (const entry of this.#entries.values()) {
-      if (entry.sent && entry.message.length >= (largest?.message.length ?? 0)) largest = entry;
+    for (const entry of this.#sent.values()) {
+      if (entry.message.length >= (largest?.message.length ?? 0)) largest = entry;
     }
     return largest && this.settle(largest.id);
   }
 
   /** Takes out those for which `why` has a reason. */
-  takeUnfit<E extends MqError>(why: (entry: Entry) => E | undefined): [Entry, E][] {
-    const unfit: [Entry, E][] = [];
-    for (const entry of this.#entries.values()) {
+  takeUnfit(why: (entry: Entry) => MqError | undefined): [Entry, MqError][] {
+    const unfit: [Entry, MqError][] = [];
+    for (const entry of this.#all()) {
       const error = why(entry);
-      if (error) unfit.push([entry, error]);
+      if (error) unfit.push([this.settle(entry.id)!, error]);
     }
-    for (const [entry] of unfit) this.settle(entry.id);
     return unfit;
   }
 
   /** Takes out everything. */
   clear(): Entry[] {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
-    this.#unsent = [];
-    this.#next = this.#inFlight = this.#owed = this.#dated = this.bytes = 0;
-    return entries;
+    return this.#all().map(({ id }) => this.settle(id)!);
   }
 }
