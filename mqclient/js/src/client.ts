@@ -1,6 +1,6 @@
 /** A node that is logged in: the shell around the session, with the link, the clock and the disk. */
 
-import { AddressError, ArgumentError, ClosedError, MqError } from './errors.js';
+import { AddressError, ArgumentError, ClosedError, DeadlineError, MqError } from './errors.js';
 import type { Dial, Link, Tls } from './link.js';
 import { Message } from './message.js';
 import * as requests from './request.js';
@@ -100,6 +100,7 @@ interface Waiting {
   deadline: number | undefined;
   taken: (posting: Posting) => void;
   refused: (why: MqError) => void;
+  timer?: ReturnType<typeof setTimeout>;
 }
 
 interface Settling {
@@ -137,6 +138,8 @@ export class Client implements AsyncIterable<Message, undefined> {
   #writing: Promise<void> | undefined;
   #messages: Message[] = [];
   #takers: Taker[] = [];
+  /** Posts of an earlier client that are settled, and nobody was told. */
+  #untold: [number, Receipt | MqError][] = [];
   #login: Login;
   #lastLost: unknown;
   #closing: Promise<void> | undefined;
@@ -274,9 +277,9 @@ export class Client implements AsyncIterable<Message, undefined> {
   on<E extends keyof Events>(event: E, listener: Events[E]): this {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(listener));
-    if (event === 'message') {
-      for (const message of this.#messages.splice(0)) this.#emit('message', message);
-    }
+    // What came before anybody listened.
+    if (event === 'message') for (const message of this.#messages.splice(0)) this.#emit('message', message);
+    if (event === 'settled') for (const [id, result] of this.#untold.splice(0)) this.#emit('settled', id, result);
     return this;
   }
 
@@ -311,8 +314,13 @@ export class Client implements AsyncIterable<Message, undefined> {
       }
       const inMs = deadline instanceof Date ? deadline.getTime() - Date.now() : deadline;
       if (inMs !== undefined && !Number.isFinite(inMs)) return refused(new ArgumentError('a deadline that is no time'));
-      const at = inMs === undefined ? undefined : now() + inMs;
-      this.#waiting.push({ request, deadline: at, taken, refused });
+      const waiting: Waiting = { request, deadline: inMs === undefined ? undefined : now() + inMs, taken, refused };
+      this.#waiting.push(waiting);
+      // The session sees to it once it has it.
+      if (inMs !== undefined && inMs < LONGEST_TIMER) waiting.timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        refused(new DeadlineError(false));
+      }, inMs);
       this.#schedule();
     });
   }
@@ -321,7 +329,8 @@ export class Client implements AsyncIterable<Message, undefined> {
   #fill(all = false): void {
     let count = 0;
     for (; count < this.#waiting.length && (all || this.#session.hasRoom()); count++) {
-      const { request, deadline, taken, refused } = this.#waiting[count]!;
+      const { request, deadline, taken, refused, timer } = this.#waiting[count]!;
+      clearTimeout(timer);
       try {
         const id = this.#session.submit(now(), request, deadline);
         let settle: Settling['settle'] = ignore;
@@ -375,7 +384,8 @@ export class Client implements AsyncIterable<Message, undefined> {
           // Refused by the disk, or too late before it was there.
           if (event.result instanceof MqError) settling?.kept?.(event.result);
           if (settling) settling.settle(event.result);
-          else this.#emit('settled', event.id, event.result);
+          else if (this.#listeners.get('settled')?.size) this.#emit('settled', event.id, event.result);
+          else this.#untold.push([event.id, event.result]);
           break;
         }
         case 'letter':
@@ -567,7 +577,7 @@ export class Client implements AsyncIterable<Message, undefined> {
   /** Tells everybody that it is over. */
   async #finish(why: MqError): Promise<void> {
     clearTimeout(this.#timer);
-    for (const { refused } of this.#waiting.splice(0)) refused(why);
+    for (const { refused, timer } of this.#waiting.splice(0)) clearTimeout(timer), refused(why);
     for (const taker of this.#takers.splice(0)) endTaker(taker, why);
     this.#isReady.reject(why);
     if (why instanceof ClosedError) this.#emit('close');

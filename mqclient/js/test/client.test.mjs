@@ -188,7 +188,7 @@ test('a closed client ends its iterators, refuses posts, and may be closed twice
 test('a post is given up at its deadline, and one that is too late is not sent', async () => {
   const own = await Server.start();
   await register(own.url, { user: 'u', node: 'n' });
-  const client = await connect(own.url, { user: 'u', node: 'n', minPause: 10, maxPause: 50 });
+  const client = await connect(own.url, { user: 'u', node: 'n', minPause: 10, maxPause: 50, maxUnacked: 2 });
   await assert.rejects(client.post('u', 'late', { deadline: -1 }), code('Deadline'));
   await assert.rejects(client.post('u', 'late', { deadline: new Date(NaN) }), code('Argument'));
   const offline = new Promise((resolve) => client.on('offline', resolve));
@@ -200,9 +200,14 @@ test('a post is given up at its deadline, and one that is too late is not sent',
   assert.equal(error.maybeStored, false);
   assert.ok(Math.abs(Date.now() - begun - 300) < 150);
   const kept = client.post('u', 'in time', { deadline: 20_000 });
+  const second = client.post('u', 'in time, too');
+  // There is no room for a third one, and its time passes nevertheless.
+  const third = await inTime(client.post('u', 'no room', { deadline: 200 }).catch((error) => error), 'the deadline', 2000);
+  assert.equal(third.maybeStored, false);
   await own.start();
-  await kept;
+  await Promise.all([kept, second]);
   assert.equal((await take(client)).text, 'in time');
+  assert.equal((await take(client)).text, 'in time, too');
   await client.close();
   await own.stop();
 });

@@ -115,13 +115,16 @@ test('a deadline holds over a restart', async () => {
   await alice.startPost(b, 'in time', { deadline: 60_000 });
   await alice.close();
   await sleep(150);
-  const again = await login(a, outbox, { beginOffline: true });
+  const again = await login(a, outbox);
+  await again.post(b, 'new');
+  // What happened before anybody listened is told, too.
   const settled = [];
   again.on('settled', (_, result) => settled.push(result));
   await until(() => settled.length === 2);
   assert.ok(code('Deadline')(settled[0]));
   const bob = await login(b);
   assert.equal(await take(bob), 'in time');
+  assert.equal(await take(bob), 'new');
   await Promise.all([again.close(), bob.close()]);
 });
 

@@ -67,6 +67,7 @@ export class FileStore implements Store {
   #live = 0;
   /** Is what is in the file no longer known? */
   #doubtful = false;
+  #closed: Promise<void> | undefined;
 
   constructor(path: string) {
     this.#path = resolve(path);
@@ -118,7 +119,11 @@ export class FileStore implements Store {
     });
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     await this.#file?.close().catch(() => {});
     this.#file = undefined;
     if (openHere.delete(this.#path)) await rm(`${this.#path}.lock`, { force: true }).catch(() => {});
