@@ -458,8 +458,9 @@ export class Session {
     if (!taken) return;
     if (reply.op === 'ack' && type !== 'ok') return this.#settled(taken, new RejectedError(error));
     const warnings = error.split('\n').filter((line) => line);
-    const etc = reply.op === 'status' ? etcValue(reply) : undefined;
-    this.#settled(taken, { warnings, failed: failedOf(reply), dup, msgid, posted, etc });
+    const receipt: Receipt = { warnings, failed: failedOf(reply), dup, msgid, posted };
+    if (reply.op === 'status') receipt.etc = etcValue(reply);
+    this.#settled(taken, receipt);
   }
 
   #delivered(now: number, reply: Reply, random: number): void {

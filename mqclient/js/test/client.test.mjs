@@ -245,7 +245,10 @@ test('a server killed in the midst of posts has each of them once, in order', as
   const receipts = [];
   for (let round = 0; round < 4; round++) {
     // Stopped, it acks nothing of what is sent; else some of it.
-    if (round === 2) own.pause();
+    if (round === 2) {
+      await until(() => a.stats.online, 'the link');
+      own.pause();
+    }
     for (let i = 0; i < 250; i++) receipts.push(a.post('b', String(receipts.length)));
     await (round === 2 ? sleep(200) : receipts[round * 250]);
     await own.kill();
