@@ -48,8 +48,9 @@ const ids = new Set();
 /** Kills the server, in the midst of things, and starts it again. */
 async function killing() {
   while (!done && kills < mostKills) {
-    // Spread over the run: not before so many are through, if only so many kills are wanted.
-    if (mostKills < Infinity) while (!done && received < (posts * (kills + 1)) / (mostKills + 2)) await sleep(1);
+    // Spread over the run, if only so many kills are wanted: now by what is posted, now by what came.
+    const through = () => (kills % 2 ? received : acked);
+    if (mostKills < Infinity) while (!done && through() < (posts * (kills + 1)) / (mostKills + 2)) await sleep(0);
     else await sleep(every);
     if (done) break;
     await server.kill();

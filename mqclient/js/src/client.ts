@@ -468,8 +468,8 @@ export class Client implements AsyncIterable<Message, undefined> {
       if (settling) settling.kept = undefined;
       this.#session.kept(id, why);
     } else if (change.type === 'remember') {
-      if (why) this.#session.notRemembered(change.id);
-      else this.#session.remembered(change.id);
+      // What cannot be remembered is acked all the same: else it would come again, and again.
+      this.#session.remembered(change.id);
       for (const { resolve, reject } of this.#acking.get(change.id) ?? []) why ? reject(why) : resolve();
       this.#acking.delete(change.id);
     } else if (why) {

@@ -78,11 +78,6 @@ export class Inbox {
     return true;
   }
 
-  /** It could not be remembered, and is not known any more. */
-  notRemembered(id: string): void {
-    if (this.#known.get(id) === 'remembering') this.#known.delete(id);
-  }
-
   /** The application is done with `id`. Offline nothing is sent: the server will deliver it once more, and
    * is told then. */
   ack(id: string, online: boolean): void {

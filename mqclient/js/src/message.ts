@@ -46,8 +46,8 @@ export class Message {
   /** Tells the server that it may forget the message; in any order. With an outbox it is first written there
    * that the message is done with, so that it is not shown again after a restart.
    *
-   * Rejects with a `DiskError` if that fails, and with why the client ended if it has: the message comes
-   * again then. Not awaited, that harms nothing. */
+   * Rejects with a `DiskError` if that fails: the message is acked, but may be shown again after a crash; and
+   * with why the client ended if it has: the message comes again. Not awaited, that harms nothing. */
   ack(): Promise<void> {
     return (this.#acked ??= this.#desk.ack(this.id));
   }

@@ -227,14 +227,9 @@ export class Session {
     return false;
   }
 
-  /** The id of an acked message is on disk, so the server may hear of it. */
+  /** The id of an acked message is on disk, or cannot be put there; the server may hear of it. */
   remembered(id: string): void {
     this.#inbox.ack(id, this.#phase.at === 'online');
-  }
-
-  /** It could not be put on disk: the message is not acked, and is shown again when it comes again. */
-  notRemembered(id: string): void {
-    this.#inbox.notRemembered(id);
   }
 
   /** The application dropped a message unread: when it comes again, it is shown again. */

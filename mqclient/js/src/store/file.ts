@@ -7,7 +7,7 @@
 import { type FileHandle, open, readFile, rename, rm, copyFile, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { DiskError, MqError } from '../errors.js';
-import { type Change, type Found, MOST_ACKED, type Store, type StoredPost } from './store.js';
+import { type Change, type Found, isWorthSyncing, MOST_ACKED, type Store, type StoredPost } from './store.js';
 
 const MAGIC = Buffer.from('mqo1');
 const HEAD = 12;
@@ -101,10 +101,12 @@ export class FileStore implements Store {
       }));
       try {
         await writeAll(this.#file!, records, this.#size);
-        // What a sync that failed leaves on the disk nobody knows.
-        this.#doubtful = true;
-        await this.#file!.datasync();
-        this.#doubtful = false;
+        if (isWorthSyncing(changes)) {
+          // What a sync that failed leaves on the disk nobody knows.
+          this.#doubtful = true;
+          await this.#file!.datasync();
+          this.#doubtful = false;
+        }
       } catch (error) {
         // What got there of it is not to count.
         await this.#file!.truncate(this.#size).catch(() => (this.#doubtful = true));

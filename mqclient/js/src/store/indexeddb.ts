@@ -1,7 +1,7 @@
 /** A store in the browser's database: it survives a reload, and a crash of the browser. */
 
 import { DiskError } from '../errors.js';
-import { type Change, type Found, MOST_ACKED, type Store, type StoredPost } from './store.js';
+import { type Change, type Found, isWorthSyncing, MOST_ACKED, type Store, type StoredPost } from './store.js';
 
 const settled = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
@@ -53,7 +53,9 @@ export class IndexedDbStore implements Store {
 
   async write(changes: readonly Change[]): Promise<void> {
     try {
-      const transaction = this.#db!.transaction(['posts', 'acked', 'last'], 'readwrite', { durability: 'strict' });
+      const transaction = this.#db!.transaction(['posts', 'acked', 'last'], 'readwrite', {
+        durability: isWorthSyncing(changes) ? 'strict' : 'relaxed',
+      });
       const done = complete(transaction);
       const [posts, acked] = [transaction.objectStore('posts'), transaction.objectStore('acked')];
       for (const change of changes) {

@@ -29,7 +29,8 @@ export interface Store {
   /** Opens it for `owner`, a text that names the user and the node but does not tell them. Rejects with a
    * `DiskError` if it cannot be used, or is another's. */
   open(owner: string): Promise<Found>;
-  /** Writes `changes` in their order; once this resolves they are durable. Called again only after that.
+  /** Writes `changes` in their order; once this resolves they are durable, but for those that are not
+   * {@link isWorthSyncing}. Called again only after that.
    * After a rejection, with a `DiskError`, none of the changes counts. */
   write(changes: readonly Change[]): Promise<void>;
   close(): Promise<void>;
@@ -37,3 +38,8 @@ export interface Store {
 
 /** How many acked ids a store keeps: four of the longest windows. */
 export const MOST_ACKED = 4000;
+
+/** Must they be durable? A post that was settled and is there again after a crash is sent again, and the server
+ * knows it. */
+export const isWorthSyncing = (changes: readonly Change[]): boolean =>
+  changes.some(({ type }) => type !== 'discard');
