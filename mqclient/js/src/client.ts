@@ -35,7 +35,8 @@ export interface Options extends Tls, Partial<Omit<SessionConfig, 'outbox' | 'me
   maxUnacked?: number;
   /** How many bytes of posts may wait for their ack; 64 MiB. Further ones wait. */
   maxUnackedBytes?: number;
-  /** The largest message to send or to take, its header included; 16 MiB. */
+  /** The largest message to send or to take, its header included; 16 MiB. In Node a client ends with
+   * `TooLargeError` when a larger one waits for it. */
   maxMessage?: number;
   /** How long connecting and logging in may take, each time; 10,000. */
   loginTimeout?: number;
@@ -208,6 +209,8 @@ export class Client implements AsyncIterable<Message, undefined> {
   }
 
   /** Posts `body`, and resolves when the server has it on disk for all its recipients.
+   *
+   * Bytes are not to be changed until `startPost` would have resolved.
    *
    * Rejects with `RejectedError`, `TooLargeError`, `HeaderTooLongError`, `ArgumentError`, `DiskError`: it was
    * not posted; `DeadlineError`: perhaps; any other says why the client ended: it may have been posted or
@@ -499,6 +502,8 @@ export class Client implements AsyncIterable<Message, undefined> {
           closed: (why) => mine(() => {
             this.#link = undefined;
             if (this.#closing) this.#closed();
+            // A message waits that we do not take: it would come again, and again.
+            else if (why.code === 'TooLarge') this.#session.end(why);
             else this.#session.lost(now(), why, Math.random());
           }),
         });

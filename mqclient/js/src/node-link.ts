@@ -2,7 +2,7 @@
 
 import { createSecureContext } from 'node:tls';
 import WebSocket from 'ws';
-import { AddressError, ConnectError, LostError, type MqError, ProtocolError, TlsError, UntrustedError } from './errors.js';
+import { AddressError, ConnectError, LostError, type MqError, ProtocolError, TlsError, TooLargeError, UntrustedError } from './errors.js';
 import type { Dial } from './link.js';
 
 /** Why one side does not trust the other, by the error's code. */
@@ -61,6 +61,7 @@ export const dial: Dial = (url, { ca, cert, key }, most, hooks) => {
     const { code = '', message } = error;
     const distrust = DISTRUST[code];
     if (distrust) why ??= new UntrustedError(`${host}: ${distrust}`, error);
+    else if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') why ??= new TooLargeError(String(most), error);
     else if (opened) why ??= new LostError(message || code, error);
     else if (/^(HPE_|WS_ERR_)/.test(code) || /Invalid|Unexpected server/.test(message)) why ??= new ProtocolError(message, error);
     else why ??= new ConnectError(`${host}: ${message || code}`, error);

@@ -353,3 +353,15 @@ test('what a browser asks in place of a ping is answered by the server, and stor
   for (const answer of answers.slice(1)) assert.match(answer, /"op":"ack","id":"ping","type":"error","error":"msg lacks recipients"/);
   link.close();
 });
+
+test('a client for which a message waits that it does not take ends, and leaves it to one that does', async () => {
+  const alice = await user();
+  await alice.post(alice.user, new Uint8Array(300_000));
+  await alice.close();
+  const options = { user: alice.user, node: `${alice.user}-1` };
+  const small = await connect(server.url, { ...options, maxMessage: 1000 });
+  await assert.rejects(inTime(small[Symbol.asyncIterator]().next()), code('TooLarge'));
+  const large = await connect(server.url, { ...options, takeover: true });
+  assert.equal((await take(large)).data.length, 300_000);
+  await large.close();
+});
