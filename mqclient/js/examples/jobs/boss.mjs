@@ -9,10 +9,12 @@ const boss = await connect(url, await me(url, 'boss'));
 for (const job of jobs) await boss.post({ workers: 0 }, job);
 console.log(`${jobs.length} jobs are with the server`);
 
+// One may be done twice, if its worker was killed before it could say so.
+const open = new Set(jobs);
 for await (const result of boss) {
   console.log(`${result.etc.job}: ${result.text}`);
   await result.ack();
-  jobs.splice(jobs.indexOf(result.etc.job), 1);
-  if (!jobs.length) break;
+  open.delete(result.etc.job);
+  if (!open.size) break;
 }
 await boss.close();
