@@ -30,8 +30,8 @@ export const dial: Dial = (url, _tls, _most, hooks) => {
     ended = true;
     hooks.closed(opened
       ? new LostError('the connection was closed')
-      : new ConnectError(`${new URL(url).host}: no connection; a browser does not say whether the server is not`
-        + ' there, is no WebSocket server, or has a certificate that is not trusted'));
+      // Browsers do not say which.
+      : new ConnectError(`${url}: no server, or no trust in its certificate`));
   };
   const send = (bytes: Uint8Array): void => {
     if (socket.readyState === WebSocket.OPEN) socket.send(bytes as Uint8Array<ArrayBuffer>);

@@ -27,43 +27,60 @@ const kind = (code: ErrorCode, before = '', after = ''): new (about?: string, ca
   };
 
 /** The caller corrects the server's address. */
-export class AddressError extends kind('Address', "not a server's address: ", ' (expected ws:// or wss://host:port)') {}
+export const AddressError = /* @__PURE__ */ kind('Address', "not a server's address: ", ' (expected ws:// or wss://host:port)');
+export type AddressError = AboutError;
 /** The server cannot be reached: whoever runs it starts it, or the caller tries again later. */
-export class ConnectError extends kind('Connect', 'cannot connect to ') {}
+export const ConnectError = /* @__PURE__ */ kind('Connect', 'cannot connect to ');
+export type ConnectError = AboutError;
 /** One side does not trust the other: the caller names other roots or corrects the host's name, or
  * whoever runs the server mends its certificate. */
-export class UntrustedError extends kind('Untrusted', 'no trust between this client and ') {}
+export const UntrustedError = /* @__PURE__ */ kind('Untrusted', 'no trust between this client and ');
+export type UntrustedError = AboutError;
 /** These are no certificates, or no private key; the caller corrects them. */
-export class TlsError extends kind('Tls', 'TLS: ') {}
+export const TlsError = /* @__PURE__ */ kind('Tls', 'TLS: ');
+export type TlsError = AboutError;
 /** The link broke before the answer came; the caller tries again. */
-export class LostError extends kind('Lost', 'the link to the server broke: ') {}
+export const LostError = /* @__PURE__ */ kind('Lost', 'the link to the server broke: ');
+export type LostError = AboutError;
 /** No such user: the caller registers it, or corrects the name. */
-export class UserUnknownError extends kind('UserUnknown', 'the server knows no such user') {}
+export const UserUnknownError = /* @__PURE__ */ kind('UserUnknown', 'the server knows no such user');
+export type UserUnknownError = AboutError;
 /** No such node: the caller adds it, or corrects the name. */
-export class NodeUnknownError extends kind('NodeUnknown', 'the user has no such node') {}
+export const NodeUnknownError = /* @__PURE__ */ kind('NodeUnknown', 'the user has no such node');
+export type NodeUnknownError = AboutError;
 /** Another connection holds the node: the caller ends that one, or waits. */
-export class NodeActiveError extends kind('NodeActive', 'the node is already active on another connection') {}
+export const NodeActiveError = /* @__PURE__ */ kind('NodeActive', 'the node is already active on another connection');
+export type NodeActiveError = AboutError;
 /** Another connection, or another tab, has taken the node over; the caller leaves it to that one. */
-export class TakenOverError extends kind('TakenOver', 'another connection has taken the node over') {}
+export const TakenOverError = /* @__PURE__ */ kind('TakenOver', 'another connection has taken the node over');
+export type TakenOverError = AboutError;
 /** The user is registered already; the caller logs in, or takes another name. */
-export class UserExistsError extends kind('UserExists', 'the user exists') {}
+export const UserExistsError = /* @__PURE__ */ kind('UserExists', 'the user exists');
+export type UserExistsError = AboutError;
 /** The server ended the connection for a reason that trying again does not cure; the caller reads the
  * text. */
-export class RefusedError extends kind('Refused', 'the server refuses the connection: ') {}
+export const RefusedError = /* @__PURE__ */ kind('Refused', 'the server refuses the connection: ');
+export type RefusedError = AboutError;
 /** The server refused this one request; the caller reads the text and corrects it, or tries again if it
  * speaks of storage. */
-export class RejectedError extends kind('Rejected', 'the server refuses the request: ') {}
+export const RejectedError = /* @__PURE__ */ kind('Rejected', 'the server refuses the request: ');
+export type RejectedError = AboutError;
 /** The message exceeds the limit; the caller makes it smaller. */
-export class TooLargeError extends kind('TooLarge', 'the message is larger than ', ' bytes') {}
+export const TooLargeError = /* @__PURE__ */ kind('TooLarge', 'the message is larger than ', ' bytes');
+export type TooLargeError = AboutError;
 /** The header, with all its recipients, exceeds 65,535 bytes; the caller names fewer. */
-export class HeaderTooLongError extends kind('HeaderTooLong', 'too many recipients for one message') {}
+export const HeaderTooLongError = /* @__PURE__ */ kind('HeaderTooLong', 'too many recipients for one message');
+export type HeaderTooLongError = AboutError;
 /** An argument that the protocol has no meaning for; the caller corrects it. */
-export class ArgumentError extends kind('Argument', 'invalid argument: ') {}
+export const ArgumentError = /* @__PURE__ */ kind('Argument', 'invalid argument: ');
+export type ArgumentError = AboutError;
 /** The peer speaks another protocol; the caller corrects the address. */
-export class ProtocolError extends kind('Protocol', 'the peer is no websocket.MQ server: ') {}
+export const ProtocolError = /* @__PURE__ */ kind('Protocol', 'the peer is no websocket.MQ server: ');
+export type ProtocolError = AboutError;
 /** The client was closed before the answer came. A post may have arrived or not; with an outbox it is
  * kept, and the next client sends it. */
-export class ClosedError extends kind('Closed', 'the client is closed') {}
+export const ClosedError = /* @__PURE__ */ kind('Closed', 'the client is closed');
+export type ClosedError = AboutError;
 /** No ack came by the deadline that the caller set, and the post is not sent any more. If it was sent, it
  * may be stored: then the caller asks its recipient, or posts it again and risks that it arrives twice. */
 export class DeadlineError extends MqError {
@@ -75,4 +92,5 @@ export class DeadlineError extends MqError {
 }
 /** The outbox cannot be used, or is full: whoever runs the program makes room, or mends what the text
  * names. A post that is refused for this was not sent; what was in the outbox stays there. */
-export class DiskError extends kind('Disk') {}
+export const DiskError = /* @__PURE__ */ kind('Disk');
+export type DiskError = AboutError;
