@@ -357,6 +357,8 @@ export class Client implements AsyncIterable<Message, undefined> {
   #turn(): void {
     this.#scheduled = false;
     if (this.#finished) return;
+    // The timer may be a little late, and what is too late is not to be sent.
+    this.#timeOut();
     this.#tell();
     this.#fill();
     this.#tell();
@@ -364,6 +366,12 @@ export class Client implements AsyncIterable<Message, undefined> {
     this.#write();
     this.#wind();
     if (this.#session.phase.at === 'ended') this.#finished = this.#finish(this.#session.phase.why);
+  }
+
+  #timeOut(): void {
+    this.#look();
+    const at = now();
+    if ((this.#session.nextTimeout() ?? Infinity) <= at) this.#session.timedOut(at, Math.random());
   }
 
   #schedule(): void {
@@ -547,11 +555,7 @@ export class Client implements AsyncIterable<Message, undefined> {
     let wait = (this.#session.nextTimeout() ?? Infinity) - now();
     if (this.#buffered >= HIGH_WATER) wait = Math.min(wait, DRAIN);
     if (wait === Infinity) return;
-    this.#timer = setTimeout(() => {
-      this.#look();
-      this.#session.timedOut(now(), Math.random());
-      this.#turn();
-    }, Math.min(Math.max(Math.ceil(wait), 0), LONGEST_TIMER));
+    this.#timer = setTimeout(() => this.#turn(), Math.min(Math.max(Math.ceil(wait), 0), LONGEST_TIMER));
   }
 
   async #close(): Promise<void> {
