@@ -35,7 +35,7 @@ async fn listen(server: &str, user: &str) -> Result<(), mqclient::Error> {
             }
         }
         // Only now may the server forget it: had we died before printing, it would come again.
-        delivery.ack();
+        delivery.ack().await?;
     }
     client.close().await;
     Ok(())

@@ -3,16 +3,22 @@
 use crate::address::{Address, Server};
 use crate::config::Config;
 use crate::delivery::Delivery;
+use crate::disk::Disk;
 use crate::enrol::{self, Registered, Registration};
 use crate::error::Error;
 use crate::login::Login;
 use crate::members::Members;
 use crate::message::{Message, Receipt, To};
 use crate::outbox::{Outbox, Posting};
-use crate::session::Stats;
-use crate::task::{Control, Task};
+use crate::session::{Saved, Stats, anywhere};
+use crate::status::Status;
+use crate::task::{Control, Task, now, random};
+use futures_core::Stream;
 use mqlib::request::NodeName;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 
 /// A node that is logged in, and stays so: a lost link is made again.
 ///
@@ -25,24 +31,45 @@ pub struct Client {
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     control: mpsc::UnboundedSender<Control>,
     login: watch::Receiver<Login>,
+    trouble: watch::Receiver<Option<Error>>,
+    restored: Restored,
     ended: oneshot::Receiver<Error>,
     why: Option<Error>,
 }
 
+/// What an earlier client left in the outbox on disk.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Its posts, which are sent before all others, in their order.
+    pub postings: Vec<Posting>,
+    /// What was damaged and is not sent, an [`Error::Disk`] each: it is put aside beside the others, for
+    /// whoever runs the program to look at.
+    pub damaged: Vec<Error>,
+}
+
 impl Client {
-    /// Connects and logs in. This first time nothing is tried twice.
+    /// Connects and logs in, by a [`Config`] or by `(url, Credentials)`. This first time nothing is
+    /// tried twice, unless [`Config::begin_offline`] says so.
     ///
     /// # Errors
+    /// [`Error::Disk`]: the outbox or the memory cannot be used, or another client uses it;
     /// [`Error::Address`], [`Error::Connect`], [`Error::Untrusted`], [`Error::Tls`],
     /// [`Error::Protocol`]: no such server;
     /// [`Error::UserUnknown`], [`Error::NodeUnknown`], [`Error::NodeActive`], [`Error::Refused`]: it
     /// does not let us in.
-    pub async fn connect(config: Config) -> Result<Self, Error> {
+    pub async fn connect(config: impl Into<Config>) -> Result<Self, Error> {
+        let config = config.into();
         let address = Address::of(&config.server)?;
-        let (task, handles) = Task::new(address, config);
+        let durable = config.outbox.is_some();
+        let (config, disk, saved, damaged) = open_disk(config).await?;
+        let (task, handles) = Task::new(address, config, disk, saved);
         tokio::spawn(task.run());
+        let postings = handles.restored.into_iter().map(Posting).collect();
         let client = Self {
-            outbox: Outbox { commands: handles.commands, stats: handles.stats },
+            outbox: Outbox { commands: handles.commands, stats: handles.stats, durable },
+            trouble: handles.trouble,
+            restored: Restored { postings, damaged },
             deliveries: handles.deliveries,
             control: handles.control,
             login: handles.login,
@@ -129,6 +156,18 @@ impl Client {
         Err(self.why.clone().unwrap_or(Error::Closed))
     }
 
+    /// What an earlier client left in the outbox on disk; the second time nothing. Whoever does not ask
+    /// finds in the log what became of it.
+    pub fn restored(&mut self) -> Restored {
+        std::mem::take(&mut self.restored)
+    }
+
+    /// Why there is no link at this moment, as far as it was tried: the client goes on trying. `None`
+    /// while it is online.
+    pub fn trouble(&self) -> Option<Error> {
+        self.trouble.borrow().clone()
+    }
+
     /// A handle that posts, for other tasks.
     pub fn outbox(&self) -> Outbox {
         self.outbox.clone()
@@ -191,6 +230,22 @@ impl Client {
         self.outbox.set_aliases(aliases).await
     }
 
+    /// As [`Outbox::status`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.outbox.status().await
+    }
+
+    /// As [`Outbox::drop_node`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn drop_node(&self, offset: u8) -> Result<(), Error> {
+        self.outbox.drop_node(offset).await
+    }
+
     /// What the server said at the latest login.
     pub fn login(&self) -> Login {
         self.login.borrow().clone()
@@ -210,6 +265,35 @@ impl Client {
             let _ = closed.await;
         }
     }
+}
+
+/// The deliveries that [`next`](Client::next) gives; after its error the end.
+impl Stream for Client {
+    type Item = Result<Delivery, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(delivery) = ready!(self.deliveries.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(delivery)));
+        }
+        if self.why.is_some() {
+            return Poll::Ready(None);
+        }
+        let why = ready!(Pin::new(&mut self.ended).poll(cx)).unwrap_or(Error::Closed);
+        self.why = Some(why.clone());
+        Poll::Ready(Some(Err(why)))
+    }
+}
+
+async fn open_disk(config: Config) -> Result<(Config, Disk, Saved, Vec<Error>), Error> {
+    let ids = anywhere(random());
+    let open = move || {
+        let (disk, saved, damaged) = Disk::open(&config, now(), ids)?;
+        for why in &damaged {
+            tracing::warn!(%why, "the outbox is damaged");
+        }
+        Ok((config, disk, saved, damaged))
+    };
+    spawn_blocking(open).await.unwrap_or(Err(Error::Closed))
 }
 
 impl Drop for Client {

@@ -1,9 +1,13 @@
 //! A message that the server delivered to this node.
 
+use crate::error::Error;
 use crate::task::Control;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 /// What a delivered message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,11 +50,15 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Tells the server that it may forget the message; in any order. If the link is lost before the server hears
-    /// of it, the message comes again and the client acks it by itself, unless it was restarted.
-    pub fn ack(self) {
+    /// Tells the server that it may forget the message; in any order. It need not be awaited: what is
+    /// returned tells when the link has taken the ack, or, with a [memory](crate::Config::memory), when
+    /// a restart of the program will not show the message again.
+    ///
+    /// If the link is lost before the server hears of it, the message comes again and the client acks
+    /// it by itself; after a restart only if it has a memory.
+    pub fn ack(self) -> Acking {
         let Self { stub, .. } = self;
-        stub.ack();
+        stub.ack()
     }
 
     /// `etc` as a Rust value; `None` if there is none.
@@ -59,6 +67,23 @@ impl Delivery {
     /// It is another JSON value than `T` has a place for.
     pub fn etc_as<T: DeserializeOwned>(&self) -> serde_json::Result<Option<T>> {
         self.etc.as_deref().map(serde_json::from_slice).transpose()
+    }
+}
+
+/// An ack on its way. Dropped, the ack goes on.
+///
+/// # Errors
+/// [`Error::Closed`]: the client ended first, and the message comes again. [`Error::Disk`]: it cannot be
+/// remembered; it is acked all the same, but if the server does not hear of it and the program is
+/// restarted, it is shown again.
+#[derive(Debug)]
+pub struct Acking(oneshot::Receiver<Result<(), Error>>);
+
+impl Future for Acking {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|result| result.unwrap_or(Err(Error::Closed)))
     }
 }
 
@@ -74,11 +99,13 @@ impl Stub {
         Self { id: Some(id), control }
     }
 
-    fn ack(mut self) {
+    fn ack(mut self) -> Acking {
+        let (said, acking) = oneshot::channel();
         if let Some(id) = self.id.take() {
             // Without a client the message stays in the queue, as it must.
-            let _ = self.control.send(Control::Ack(id));
+            let _ = self.control.send(Control::Ack(id, said));
         }
+        Acking(acking)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::tls::distrust;
 use std::io;
+use std::path::Path;
 
 /// Why a request failed, or why the client ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,6 +57,26 @@ pub enum Error {
     /// again if it speaks of storage.
     #[error("the server refuses the request: {0}")]
     Rejected(String),
+    /// No ack came by the deadline that the caller set, and the post is not sent any more. If it was
+    /// sent, it may be stored: then the caller asks its recipient, or posts it again and risks that
+    /// it arrives twice.
+    #[error("not acked by its deadline: {}", match maybe_stored {
+        true => "the post may have been stored or not",
+        false => "the post was not sent",
+    })]
+    Deadline {
+        /// Was it sent?
+        maybe_stored: bool,
+    },
+    /// The outbox or the memory on disk cannot be used, or is full; whoever runs the program makes
+    /// room, or mends what the text names. A post that is refused for this was not sent.
+    #[error("{path}: {reason}")]
+    Disk {
+        /// The file or directory.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The message exceeds the limit; the caller makes it smaller.
     #[error("the message is larger than {0} bytes")]
     TooLarge(usize),
@@ -74,6 +95,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn disk(path: &Path, reason: impl ToString) -> Self {
+        Self::Disk { path: path.display().to_string(), reason: reason.to_string() }
+    }
+
     pub(crate) fn connect(address: &str, error: &io::Error) -> Self {
         let address = address.to_owned();
         match distrust(error) {

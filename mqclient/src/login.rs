@@ -80,7 +80,9 @@ impl Login {
         let most = most.min(self.max_message.unwrap_or(usize::MAX));
         match self.version {
             _ if size > most => Err(Error::TooLarge(most)),
-            Version::V1 if needs_v2 => Err(Error::Argument("several members, in version 1")),
+            Version::V1 if needs_v2 => {
+                Err(Error::Argument("the server speaks version 1, which has no such request"))
+            }
             _ => Ok(()),
         }
     }

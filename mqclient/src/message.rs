@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The contents of a post, ping or invitation: an optional JSON value, and any bytes.
 #[derive(Debug, Clone, Default)]
@@ -12,12 +13,15 @@ pub struct Message {
     pub etc: Option<Box<RawValue>>,
     /// Any bytes.
     pub data: Bytes,
+    /// How long it may take until it is acked, from the call that posts it; `None`: for ever. See
+    /// [`within`](Self::within).
+    pub within: Option<Duration>,
 }
 
 impl Message {
     /// A message of data alone.
     pub fn data(data: impl Into<Bytes>) -> Self {
-        Self { etc: None, data: data.into() }
+        Self { data: data.into(), ..Self::default() }
     }
 
     /// A message with `etc`, any value that has a JSON form.
@@ -25,7 +29,17 @@ impl Message {
     /// # Errors
     /// The value has none, for instance a map whose keys are no strings.
     pub fn new<T: Serialize + ?Sized>(etc: &T, data: impl Into<Bytes>) -> serde_json::Result<Self> {
-        Ok(Self { etc: Some(serde_json::value::to_raw_value(etc)?), data: data.into() })
+        let etc = Some(serde_json::value::to_raw_value(etc)?);
+        Ok(Self { etc, ..Self::data(data) })
+    }
+
+    /// Gives it a deadline: without an ack by then the post fails with [`Error::Deadline`], and is not
+    /// sent any more. Not more than 100 years.
+    ///
+    /// [`Error::Deadline`]: crate::Error::Deadline
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
+        self
     }
 
     pub(crate) fn etc_len(&self) -> Option<usize> {
@@ -56,7 +70,7 @@ impl To {
 
     /// One node of `user`, whichever takes it first.
     pub fn one_node(user: impl Into<String>) -> Self {
-        Self::own_nodes().and(user, 0)
+        Self::own_nodes().and_one_node(user)
     }
 
     /// The members of `list` except oneself.
@@ -82,6 +96,11 @@ impl To {
     /// And the members of `list` except oneself.
     pub fn and_list(self, list: impl Into<String>) -> Self {
         self.and(list, 2)
+    }
+
+    /// And one node of `user`, whichever takes it first.
+    pub fn and_one_node(self, user: impl Into<String>) -> Self {
+        self.and(user, 0)
     }
 
     /// No copies to one's own other nodes.
@@ -123,6 +142,10 @@ pub struct Receipt {
     /// When the server took it, by the server's clock: ISO 8601 with milliseconds, in UTC. None
     /// where there is no `msgid`.
     pub posted: Option<String>,
+    /// The server had it already: an earlier ack was lost on its way. It is stored once.
+    pub dup: bool,
+    /// What else the answer says, in JSON.
+    pub(crate) etc: Option<Bytes>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mqlib::request::{NodeName, encode};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request that the server answers or confirms, before it has its id.
 #[derive(Debug)]
@@ -14,12 +15,33 @@ pub(crate) enum Request {
     Ping { alias: String, message: Message },
     ListEdit { list: String, edit: &'static str, members: Vec<String>, message: Message },
     Aliases(String),
+    Status,
+    DropNode(u8),
 }
 
 impl Request {
     /// Is there no such request in version 1?
     pub(crate) fn needs_v2(&self) -> bool {
-        matches!(self, Self::ListEdit { members, .. } if members.len() > 1)
+        match self {
+            Self::ListEdit { members, .. } => members.len() > 1,
+            Self::Status | Self::DropNode(_) => true,
+            Self::Post { .. } | Self::Ping { .. } | Self::Aliases(_) => false,
+        }
+    }
+
+    /// How long its ack may take.
+    pub(crate) fn within(&self) -> Option<Duration> {
+        match self {
+            Self::Post { message, .. }
+            | Self::Ping { message, .. }
+            | Self::ListEdit { message, .. } => message.within,
+            Self::Aliases(_) | Self::Status | Self::DropNode(_) => None,
+        }
+    }
+
+    /// Is it a message, of which the server knows a repeat?
+    pub(crate) fn is_post(&self) -> bool {
+        matches!(self, Self::Post { .. } | Self::Ping { .. })
     }
 
     /// The bytes for the wire; `None` if the header exceeds what four hex digits say.
@@ -79,6 +101,23 @@ impl Request {
             // A node's name is only asked for before login, of a user to be created.
             Self::Aliases(aliases) => {
                 register(user, Some(&NodeName::new(String::new())), aliases, None)
+            }
+            Self::Status => {
+                #[derive(Serialize)]
+                struct Header<'a> {
+                    op: &'a str,
+                    id: &'a str,
+                }
+                encode(&Header { op: "status", id }, None, &[])
+            }
+            Self::DropNode(node) => {
+                #[derive(Serialize)]
+                struct Header<'a> {
+                    op: &'a str,
+                    id: &'a str,
+                    node: u8,
+                }
+                encode(&Header { op: "dropNode", id, node: *node }, None, &[])
             }
         }
     }

@@ -3,11 +3,17 @@
 //! The shell tells it what happened ([`connected`](Session::connected), [`received`](Session::received),
 //! [`lost`](Session::lost), [`timed_out`](Session::timed_out)) and what the application wants
 //! ([`submit`](Session::submit), [`ack`](Session::ack)), always with the time; it then takes what is
-//! to be sent ([`poll_transmit`](Session::poll_transmit)) and what is to be told
+//! to be sent ([`poll_transmit`](Session::poll_transmit)) and what is to be told or put on disk
 //! ([`poll_event`](Session::poll_event)), and asks again at [`next_timeout`](Session::next_timeout).
+//!
+//! Nothing is sent that is to be on disk first: a post waits for [`kept`](Session::kept), an ack for
+//! [`remembered`](Session::remembered).
+//!
+//! The scripts in `vectors/` say what it does to the byte; a client in another language runs the same.
 
 mod inbox;
 pub(crate) mod quits;
+mod saved;
 #[cfg(test)]
 mod tests;
 mod unacked;
@@ -24,9 +30,10 @@ use mqlib::reply::Reply;
 use quits::Verdict;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use unacked::Unacked;
+use unacked::{Taken, Unacked};
 
-pub(crate) use inbox::Letter;
+pub(crate) use inbox::{Letter, most_remembered};
+pub(crate) use saved::{IDS, Saved, SavedPost, anywhere};
 
 /// After such a silence an idle WebSocket is pinged, so that a dead one is noticed.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -73,6 +80,13 @@ pub(crate) enum Event {
     Letter(Letter),
     /// The peer is to be pinged, if the framing has pings.
     Ping,
+    /// A post is to be put in the outbox on disk; [`Session::kept`] answers.
+    Keep { id: u64, message: Bytes, deadline: Option<Instant> },
+    /// A post is to go from there: it is settled.
+    Discard(u64),
+    /// The id of a message that the application acked is to be remembered on disk;
+    /// [`Session::remembered`] answers.
+    Remember(String),
 }
 
 pub(crate) struct Session {
@@ -92,26 +106,41 @@ pub(crate) struct Session {
     heard: Instant,
     pinged: bool,
     stats: Stats,
+    /// Why there is no link, if there is none and one was tried.
+    trouble: Option<Error>,
 }
 
 impl Session {
-    /// A session that begins to connect. `first` is any number, for the ids of posts: the server takes
-    /// one that it has had from this node before, from another session too, for a repeat.
-    pub(crate) fn new(config: Config, now: Instant, first: u32) -> Self {
+    /// A session that begins to connect, with what an earlier one left.
+    pub(crate) fn new(config: Config, now: Instant, saved: Saved) -> Self {
+        let mut unacked = Unacked::after(saved.last_id);
+        for post in saved.posts {
+            unacked.restore(post.id, post.message, post.deadline);
+        }
+        let mut inbox = Inbox::new(config.window);
+        for id in &saved.acked {
+            inbox.restore(id);
+        }
         Self {
             phase: Phase::Connecting { until: now + config.login_timeout },
             attempts: 0,
             was_online: false,
             login: None,
             peer: Login::asked(&config),
-            unacked: Unacked::beginning(first),
-            inbox: Inbox::new(config.window),
+            unacked,
+            inbox,
             config,
             events: VecDeque::new(),
             heard: now,
             pinged: false,
             stats: Stats::default(),
+            trouble: None,
         }
+    }
+
+    /// Why the latest link, or attempt at one, came to nothing; none while online.
+    pub(crate) fn trouble(&self) -> Option<&Error> {
+        self.trouble.as_ref()
     }
 
     pub(crate) fn phase(&self) -> &Phase {
@@ -133,21 +162,65 @@ impl Session {
         posts < self.config.max_unacked.max(1) && bytes < self.config.max_unacked_bytes
     }
 
-    /// Takes a request, now or for when the link stands; the id names it in [`Event::Settled`].
-    pub(crate) fn submit(&mut self, request: &Request) -> Result<u64, Error> {
+    /// Takes a request, now or for when the link stands; the id names it in [`Event::Settled`]. If
+    /// it is not acked by `deadline`, it is given up.
+    pub(crate) fn submit(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        deadline: Option<Instant>,
+    ) -> Result<u64, Error> {
         if let Phase::Ended(error) = &self.phase {
             return Err(error.clone());
+        }
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Error::Deadline { maybe_stored: false });
         }
         let id = self.unacked.next_id();
         let message = request.encode(&id.to_string(), &self.config.user);
         let message = message.ok_or(Error::HeaderTooLong)?;
         self.peer.check(message.len(), request.needs_v2(), self.config.max_message)?;
-        self.unacked.push(message, request);
+        // What the server knows again is worth keeping: edits of lists and aliases it does not.
+        let stored = self.config.outbox.is_some() && request.is_post();
+        if stored {
+            self.events.push_back(Event::Keep { id, message: message.clone(), deadline });
+        }
+        self.unacked.push(message, request, stored, deadline);
         Ok(id)
     }
 
-    /// The application is done with a message.
-    pub(crate) fn ack(&mut self, id: &str) {
+    /// A post is in the outbox on disk, and is sent now; or it is not, and is refused.
+    pub(crate) fn kept(&mut self, id: u64, result: Result<(), Error>) {
+        match result {
+            Ok(()) => self.unacked.make_ready(id),
+            Err(why) => {
+                if self.unacked.settle(id).is_some() {
+                    self.events.push_back(Event::Settled(id, Err(why)));
+                }
+            }
+        }
+    }
+
+    /// The application is done with a message. Is it to be remembered on disk first?
+    pub(crate) fn ack(&mut self, id: &str) -> bool {
+        if self.config.memory.is_none() {
+            self.inbox.ack(id, matches!(self.phase, Phase::Online));
+            return false;
+        }
+        let new = self.inbox.remember(id);
+        if new {
+            self.events.push_back(Event::Remember(id.to_owned()));
+        }
+        new
+    }
+
+    /// Are there acks for the link to take?
+    pub(crate) fn owes_acks(&self) -> bool {
+        self.inbox.owes_acks()
+    }
+
+    /// The id of an acked message is on disk, so the server may hear of it.
+    pub(crate) fn remembered(&mut self, id: &str) {
         self.inbox.ack(id, matches!(self.phase, Phase::Online));
     }
 
@@ -177,8 +250,8 @@ impl Session {
         self.pinged = false;
     }
 
-    /// A whole message arrived. `random` is any number, for the pause that may follow.
-    pub(crate) fn received(&mut self, now: Instant, message: &Bytes, random: u64) {
+    /// A whole message arrived. `random` is from 0 to 1, for the pause that may follow.
+    pub(crate) fn received(&mut self, now: Instant, message: &Bytes, random: f64) {
         let reply = match Reply::parse(message) {
             Ok(reply) => reply,
             Err(error) => return self.lost(now, Error::Protocol(error.to_string()), random),
@@ -193,11 +266,11 @@ impl Session {
                 let why = format!("{:?} in answer to login", reply.op);
                 self.lost(now, Error::Protocol(why), random);
             }
-            ("ack", Phase::Online) => self.acked(reply),
+            ("ack" | "status", Phase::Online) => self.acked(reply),
             ("registered", Phase::Online) if reply.id.is_none() => {
                 let text = reply.error.unwrap_or_default();
-                if let Some(id) = self.unacked.settle_aliases() {
-                    self.events.push_back(Event::Settled(id, Err(Error::Rejected(text))));
+                if let Some(taken) = self.unacked.settle_aliases() {
+                    self.settled(taken, Err(Error::Rejected(text)));
                 }
             }
             ("deliver" | "registered" | "listEdited", Phase::Online) => {
@@ -209,13 +282,14 @@ impl Session {
     }
 
     /// The link is gone, or never came to be.
-    pub(crate) fn lost(&mut self, now: Instant, why: Error, random: u64) {
+    pub(crate) fn lost(&mut self, now: Instant, why: Error, random: f64) {
         if matches!(self.phase, Phase::Ended(_) | Phase::Pause { .. }) {
             return;
         }
-        if !self.was_online {
+        if !self.is_patient() {
             return self.end(why);
         }
+        self.trouble = Some(why);
         self.login = None;
         self.inbox.disconnected();
         self.stats.resent += self.unacked.send_again() as u64;
@@ -224,8 +298,12 @@ impl Session {
     }
 
     /// [`next_timeout`](Self::next_timeout) has come.
-    pub(crate) fn timed_out(&mut self, now: Instant, random: u64) {
-        if self.next_timeout().is_none_or(|at| at > now) {
+    pub(crate) fn timed_out(&mut self, now: Instant, random: f64) {
+        while let Some(taken) = self.unacked.take_late(now) {
+            let maybe_stored = taken.attempted;
+            self.settled(taken, Err(Error::Deadline { maybe_stored }));
+        }
+        if self.next_step().is_none_or(|at| at > now) {
             return;
         }
         match self.phase {
@@ -257,6 +335,11 @@ impl Session {
 
     /// When to call [`timed_out`](Self::timed_out).
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        [self.next_step(), self.unacked.deadline()].into_iter().flatten().min()
+    }
+
+    /// When the phase has lasted too long.
+    fn next_step(&self) -> Option<Instant> {
         match self.phase {
             Phase::Pause { until }
             | Phase::Connecting { until }
@@ -309,13 +392,29 @@ impl Session {
         }
         self.was_online = true;
         self.attempts = 0;
+        self.trouble = None;
         self.phase = Phase::Online;
         self.peer = login.clone();
         self.events.push_back(Event::LoggedIn(login));
         // What waited while the link was down may have been meant for another kind of server.
         let (peer, most) = (&self.peer, self.config.max_message);
         let unfit = self.unacked.take_unfit(|size, needs_v2| peer.check(size, needs_v2, most));
-        self.events.extend(unfit.into_iter().map(|(id, why)| Event::Settled(id, Err(why))));
+        for (taken, why) in unfit {
+            self.settled(taken, Err(why));
+        }
+    }
+
+    /// A request is taken out, and this became of it.
+    fn settled(&mut self, taken: Taken, result: Result<Receipt, Error>) {
+        if taken.stored {
+            self.events.push_back(Event::Discard(taken.id));
+        }
+        self.events.push_back(Event::Settled(taken.id, result));
+    }
+
+    /// Is what fails tried again?
+    fn is_patient(&self) -> bool {
+        self.was_online || self.config.begin_offline
     }
 
     fn expects_answer(&self) -> bool {
@@ -324,21 +423,33 @@ impl Session {
 
     /// Half of the full pause, and a random part of the other half: clients that lost the same
     /// server do not all come back at once.
-    fn pause(&self, random: u64) -> Duration {
+    fn pause(&self, random: f64) -> Duration {
         let doubled = self.config.min_pause.saturating_mul(1 << self.attempts.min(16));
-        let full = doubled.min(self.config.max_pause);
-        full / 2 + (full / 2).mul_f64(random as f64 / u64::MAX as f64)
+        let half = doubled.min(self.config.max_pause).as_secs_f64() * 1000.0 / 2.0;
+        // Whole milliseconds, as a client in another language has them.
+        Duration::from_millis((half + half * random) as u64)
     }
 
-    fn quit(&mut self, now: Instant, text: &str, random: u64) {
-        match quits::verdict(text, self.was_online) {
+    fn quit(&mut self, now: Instant, text: &str, random: f64) {
+        match quits::verdict(text, self.is_patient()) {
             Verdict::TryAgain(why) => self.lost(now, why, random),
+            Verdict::UnknownOp => {
+                let newer = self.unacked.take_newer_sent();
+                if newer.is_empty() {
+                    return self.end(Error::Refused(text.to_owned()));
+                }
+                for taken in newer {
+                    let why = "it is too old for this request".to_owned();
+                    self.settled(taken, Err(Error::Rejected(why)));
+                }
+                self.lost(now, Error::Lost(text.to_owned()), random);
+            }
             Verdict::End(why) => self.end(why),
             // Of what was sent, the largest is surely too large; what else is, the server will say.
             Verdict::TooLarge => match self.unacked.take_largest_sent() {
-                Some((id, size)) => {
-                    let too_large = Error::TooLarge(size.saturating_sub(1));
-                    self.events.push_back(Event::Settled(id, Err(too_large)));
+                Some(taken) => {
+                    let too_large = Error::TooLarge(taken.size.saturating_sub(1));
+                    self.settled(taken, Err(too_large));
                     self.lost(now, Error::Lost(text.to_owned()), random);
                 }
                 None => self.end(Error::Refused(text.to_owned())),
@@ -349,26 +460,27 @@ impl Session {
     fn acked(&mut self, reply: Reply) {
         let id = reply.id.as_deref().and_then(|id| id.parse().ok());
         // An id that is not ours, or the second ack of a post sent twice.
-        let Some(id) = id.filter(|&id| self.unacked.settle(id)) else { return };
+        let Some(taken) = id.and_then(|id| self.unacked.settle(id)) else { return };
         let text = reply.error.as_deref().unwrap_or_default();
-        let result = match reply.kind.as_deref() {
-            Some("ok") => {
+        let result = match (reply.kind.as_deref(), reply.op.as_str()) {
+            (Some("ok"), _) | (None, "status") => {
                 let warnings = text.lines().map(str::to_owned).collect();
-                let failed = reply.failed();
-                Ok(Receipt { warnings, failed, msgid: reply.msgid, posted: reply.posted })
+                let (failed, etc) = (reply.failed(), reply.etc());
+                let Reply { msgid, posted, dup, .. } = reply;
+                Ok(Receipt { warnings, failed, msgid, posted, dup, etc })
             }
             _ => Err(Error::Rejected(text.to_owned())),
         };
-        self.events.push_back(Event::Settled(id, result));
+        self.settled(taken, result);
     }
 
-    fn delivered(&mut self, now: Instant, reply: Reply, random: u64) {
+    fn delivered(&mut self, now: Instant, reply: Reply, random: f64) {
         let own = reply.from.as_deref() == Some(self.config.user.as_str());
         if own
             && reply.op == "registered"
-            && let Some(id) = self.unacked.settle_aliases()
+            && let Some(taken) = self.unacked.settle_aliases()
         {
-            self.events.push_back(Event::Settled(id, Ok(Receipt::default())));
+            self.settled(taken, Ok(Receipt::default()));
         }
         match self.inbox.receive(reply) {
             Ok(Some(letter)) => self.events.push_back(Event::Letter(letter)),

@@ -3,11 +3,12 @@
 use crate::address::Address;
 use crate::config::Config;
 use crate::delivery::{Delivery, Stub};
+use crate::disk::{Disk, Done, Job};
 use crate::error::Error;
 use crate::login::Login;
 use crate::message::Receipt;
 use crate::outbox::Command;
-use crate::session::{Event, Letter, Phase, Session, Stats};
+use crate::session::{Event, Letter, Phase, Saved, Session, Stats};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -15,6 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Sleep, timeout};
 use wsstream::{Link, Stream};
 
@@ -25,12 +27,13 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Link<Stream>, Error>> + Send>>;
 type Settled = oneshot::Sender<Result<Receipt, Error>>;
+type Said = oneshot::Sender<Result<(), Error>>;
 
 /// What the application says about deliveries, and about the client as a whole. Unbounded, but
 /// there is at most one for each delivery, and the session bounds those.
 #[derive(Debug)]
 pub(crate) enum Control {
-    Ack(String),
+    Ack(String, Said),
     Release(String),
     Close(oneshot::Sender<()>),
     /// The client was dropped.
@@ -44,6 +47,9 @@ pub(crate) struct Handles {
     pub(crate) deliveries: mpsc::UnboundedReceiver<Delivery>,
     pub(crate) stats: watch::Receiver<Stats>,
     pub(crate) login: watch::Receiver<Login>,
+    pub(crate) trouble: watch::Receiver<Option<Error>>,
+    /// What became of the posts that an earlier client left, in their order.
+    pub(crate) restored: Vec<oneshot::Receiver<Result<Receipt, Error>>>,
     pub(crate) ready: oneshot::Receiver<Result<(), Error>>,
     pub(crate) ended: oneshot::Receiver<Error>,
 }
@@ -52,6 +58,8 @@ pub(crate) struct Task {
     session: Session,
     address: Address,
     max_message: usize,
+    begin_offline: bool,
+    keeps_posts: bool,
     road: Road,
     sleep: Pin<Box<Sleep>>,
     commands: mpsc::Receiver<Command>,
@@ -61,9 +69,27 @@ pub(crate) struct Task {
     deliveries: mpsc::UnboundedSender<Delivery>,
     stats: watch::Sender<Stats>,
     login: watch::Sender<Login>,
+    trouble: watch::Sender<Option<Error>>,
     ready: Option<oneshot::Sender<Result<(), Error>>>,
     ended: Option<oneshot::Sender<Error>>,
     postings: HashMap<u64, Settled>,
+    desk: Desk,
+    /// What the disk is to do next.
+    jobs: Vec<Job>,
+    /// Posts on their way to the outbox on disk.
+    accepting: HashMap<u64, Said>,
+    /// Acks that wait until they are remembered on disk,
+    remembering: HashMap<String, Said>,
+    /// and those that wait until the link has taken them.
+    acking: Vec<Said>,
+}
+
+/// Where the disk is; it works on a thread for what blocks.
+enum Desk {
+    Free(Disk),
+    Busy(JoinHandle<(Disk, Vec<Done>)>),
+    /// Its thread panicked.
+    Gone,
 }
 
 /// The way to the server.
@@ -90,21 +116,37 @@ enum Turn {
     Broken(String),
     Command(Command),
     Control(Control),
+    Written(Vec<Done>),
+    DiskLost,
     Timeout,
 }
 
 impl Task {
-    pub(crate) fn new(address: Address, config: Config) -> (Self, Handles) {
+    pub(crate) fn new(
+        address: Address,
+        config: Config,
+        disk: Disk,
+        saved: Saved,
+    ) -> (Self, Handles) {
         let (commands, commands_in) = mpsc::channel(COMMANDS);
         let (control, control_in) = mpsc::unbounded_channel();
         let (deliveries_out, deliveries) = mpsc::unbounded_channel();
         let (stats_out, stats) = watch::channel(Stats::default());
         let (login_out, login) = watch::channel(Login::asked(&config));
+        let (trouble_out, trouble) = watch::channel(None);
+        let restoring = saved.posts.iter().map(|post| (post.id, oneshot::channel()));
+        let (mut postings, mut restored) = (HashMap::new(), Vec::new());
+        for (id, (settled, posting)) in restoring {
+            postings.insert(id, settled);
+            restored.push(posting);
+        }
         let (ready_out, ready) = oneshot::channel();
         let (ended_out, ended) = oneshot::channel();
         let task = Self {
             max_message: config.max_message,
-            session: Session::new(config, now(), random() as u32),
+            begin_offline: config.begin_offline,
+            keeps_posts: config.outbox.is_some(),
+            session: Session::new(config, now(), saved),
             address,
             road: Road::None,
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
@@ -114,11 +156,28 @@ impl Task {
             deliveries: deliveries_out,
             stats: stats_out,
             login: login_out,
+            trouble: trouble_out,
             ready: Some(ready_out),
             ended: Some(ended_out),
-            postings: HashMap::new(),
+            postings,
+            desk: Desk::Free(disk),
+            jobs: Vec::new(),
+            accepting: HashMap::new(),
+            remembering: HashMap::new(),
+            acking: Vec::new(),
         };
-        (task, Handles { commands, control, deliveries, stats, login, ready, ended })
+        let handles = Handles {
+            commands,
+            control,
+            deliveries,
+            stats,
+            login,
+            trouble,
+            restored,
+            ready,
+            ended,
+        };
+        (task, handles)
     }
 
     /// Runs until the client is closed, dropped or refused.
@@ -129,6 +188,7 @@ impl Task {
             if let Phase::Ended(why) = self.session.phase() {
                 let why = why.clone();
                 tracing::debug!(%why, "client ended");
+                self.finish_writing().await;
                 if let Some(ready) = self.ready.take() {
                     let _ = ready.send(Err(why.clone()));
                 }
@@ -143,7 +203,7 @@ impl Task {
                     self.session.connected(now());
                 }
                 Turn::Connected(Err(why)) => self.lost(why),
-                Turn::Message(message) => self.session.received(now(), &message, random()),
+                Turn::Message(message) => self.session.received(now(), &message, jitter()),
                 Turn::Broken(why) => self.lost(Error::Lost(why)),
                 Turn::Command(command) => self.commanded(command),
                 Turn::Control(Control::Close(done)) => {
@@ -151,9 +211,11 @@ impl Task {
                     let _ = done.send(());
                     return;
                 }
-                Turn::Control(Control::Drop) => return,
+                Turn::Control(Control::Drop) => return self.finish_writing().await,
                 Turn::Control(control) => self.controlled(control),
-                Turn::Timeout => self.session.timed_out(now(), random()),
+                Turn::Written(done) => self.written(done),
+                Turn::DiskLost => self.session.end(disk_lost()),
+                Turn::Timeout => self.session.timed_out(now(), jitter()),
             }
             self.drain();
         }
@@ -161,7 +223,7 @@ impl Task {
 
     fn lost(&mut self, why: Error) {
         tracing::debug!(%why, "link lost");
-        self.session.lost(now(), why, random());
+        self.session.lost(now(), why, jitter());
     }
 
     /// Makes the road what the phase asks for.
@@ -185,12 +247,19 @@ impl Task {
             match event {
                 Event::LoggedIn(login) => _ = self.login.send_replace(login),
                 Event::Settled(id, result) => {
-                    if let Some(posting) = self.postings.remove(&id) {
-                        // Nobody need wait for it.
-                        let _ = posting.send(result);
+                    if let Some(posting) = self.postings.remove(&id)
+                        && let Err(Err(why)) = posting.send(result)
+                        && !matches!(why, Error::Closed)
+                    {
+                        tracing::warn!(id, %why, "a post failed that nobody waits for");
                     }
                 }
                 Event::Letter(letter) => self.deliver(letter),
+                Event::Keep { id, message, deadline } => {
+                    self.jobs.push(Job::Keep { id, message, deadline });
+                }
+                Event::Discard(id) => self.jobs.push(Job::Discard(id)),
+                Event::Remember(id) => self.jobs.push(Job::Remember(id)),
                 Event::Ping => {
                     if let Road::Open(open) = &mut self.road {
                         match open.link.start_ping() {
@@ -202,13 +271,73 @@ impl Task {
                 }
             }
         }
+        self.write();
         let stats = self.session.stats();
-        if stats.online
+        if (stats.online || self.begin_offline)
             && let Some(ready) = self.ready.take()
         {
             let _ = ready.send(Ok(()));
         }
         self.stats.send_if_modified(|told| std::mem::replace(told, stats) != stats);
+        let trouble = self.session.trouble();
+        let text = |why: &Error| why.to_string();
+        if self.trouble.borrow().as_ref().map(text) != trouble.map(text) {
+            self.trouble.send_replace(trouble.cloned());
+        }
+    }
+
+    /// Gives the disk what there is to do, if it is free.
+    fn write(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        match std::mem::replace(&mut self.desk, Desk::Gone) {
+            Desk::Free(mut disk) => {
+                let jobs = std::mem::take(&mut self.jobs);
+                self.desk = Desk::Busy(spawn_blocking(move || {
+                    let done = disk.run(jobs);
+                    (disk, done)
+                }));
+            }
+            other => self.desk = other,
+        }
+    }
+
+    /// Waits until the disk has done all that there is to do.
+    async fn finish_writing(&mut self) {
+        loop {
+            self.write();
+            let Desk::Busy(work) = &mut self.desk else { return };
+            match work.await {
+                Ok((disk, done)) => {
+                    self.desk = Desk::Free(disk);
+                    self.written(done);
+                }
+                Err(_) => self.desk = Desk::Gone,
+            }
+        }
+    }
+
+    fn written(&mut self, done: Vec<Done>) {
+        for done in done {
+            match done {
+                Done::Kept(id, result) => {
+                    self.session.kept(id, result.clone());
+                    if let Some(accepted) = self.accepting.remove(&id) {
+                        let _ = accepted.send(result);
+                    }
+                }
+                Done::Remembered(id, result) => {
+                    if let Err(why) = &result {
+                        tracing::warn!(id, %why, "a message is acked that a crash may show again");
+                    }
+                    self.session.remembered(&id);
+                    if let Some(said) = self.remembering.remove(&id) {
+                        let _ = said.send(result);
+                    }
+                }
+            }
+        }
     }
 
     fn deliver(&mut self, letter: Letter) {
@@ -230,12 +359,22 @@ impl Task {
         }
     }
 
-    fn commanded(&mut self, Command { request, settled }: Command) {
-        match self.session.submit(&request) {
+    fn commanded(&mut self, Command { request, deadline, accepted, settled }: Command) {
+        match self.session.submit(now(), &request, deadline) {
             Ok(id) => {
                 self.postings.insert(id, settled);
+                match accepted {
+                    Some(accepted) if self.keeps_posts && request.is_post() => {
+                        self.accepting.insert(id, accepted);
+                    }
+                    Some(accepted) => _ = accepted.send(Ok(())),
+                    None => {}
+                }
             }
             Err(error) => {
+                if let Some(accepted) = accepted {
+                    let _ = accepted.send(Err(error.clone()));
+                }
                 let _ = settled.send(Err(error));
             }
         }
@@ -243,7 +382,10 @@ impl Task {
 
     fn controlled(&mut self, control: Control) {
         match control {
-            Control::Ack(id) => self.session.ack(&id),
+            Control::Ack(id, said) => match self.session.ack(&id) {
+                true => _ = self.remembering.insert(id, said),
+                false => self.acking.push(said),
+            },
             Control::Release(id) => self.session.release(&id),
             Control::Close(_) | Control::Drop => {}
         }
@@ -254,6 +396,31 @@ impl Task {
         if let Poll::Ready(control) = self.control.poll_recv(cx) {
             return Poll::Ready(Turn::Control(control.unwrap_or(Control::Drop)));
         }
+        if let Desk::Busy(work) = &mut self.desk
+            && let Poll::Ready(done) = Pin::new(work).poll(cx)
+        {
+            return Poll::Ready(match done {
+                Ok((disk, done)) => {
+                    self.desk = Desk::Free(disk);
+                    Turn::Written(done)
+                }
+                Err(_) => {
+                    self.desk = Desk::Gone;
+                    Turn::DiskLost
+                }
+            });
+        }
+        if let Road::Open(open) = &mut self.road
+            && let Err(error) = open.poll_write(cx, &mut self.session)
+        {
+            return Poll::Ready(Turn::Broken(error.to_string()));
+        }
+        // The link has them; or there is none, and they go when the messages come again.
+        if !self.session.owes_acks() {
+            for said in self.acking.drain(..) {
+                let _ = said.send(Ok(()));
+            }
+        }
         match &mut self.road {
             Road::None => {}
             Road::Connecting(connecting) => {
@@ -263,9 +430,6 @@ impl Task {
                 }
             }
             Road::Open(open) => {
-                if let Err(error) = open.poll_write(cx, &mut self.session) {
-                    return Poll::Ready(Turn::Broken(error.to_string()));
-                }
                 let read = open.link.poll_message(cx);
                 if open.has_progressed() {
                     self.session.heard(now());
@@ -308,6 +472,8 @@ impl Task {
         while let Ok(control) = self.control.try_recv() {
             self.controlled(control);
         }
+        self.tell();
+        self.finish_writing().await;
         if let Road::Open(mut open) = std::mem::replace(&mut self.road, Road::None) {
             let session = &mut self.session;
             let sending = async {
@@ -316,12 +482,16 @@ impl Task {
                 }
                 poll_fn(|cx| open.link.poll_flush(cx)).await
             };
-            // If it fails, the postings say so.
-            let _ = timeout(CLOSE_WAIT, sending).await;
+            // If it fails, the postings and ackings say so.
+            let sent = timeout(CLOSE_WAIT, sending).await.is_ok_and(|sent| sent.is_ok());
+            for said in self.acking.drain(..).filter(|_| sent) {
+                let _ = said.send(Ok(()));
+            }
             open.link.close(None, CLOSE_WAIT).await;
         }
         self.session.end(Error::Closed);
         self.tell();
+        self.finish_writing().await;
     }
 }
 
@@ -362,11 +532,20 @@ impl Open {
     }
 }
 
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// For jitter only: without randomness it does without.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_default()
+fn disk_lost() -> Error {
+    Error::Disk { path: "outbox".into(), reason: "the thread that writes it is gone".into() }
+}
+
+/// Any number. For the first id and for jitter: without randomness they do without.
+pub(crate) fn random() -> u32 {
+    getrandom::u32().unwrap_or_default()
+}
+
+/// From 0 to 1.
+fn jitter() -> f64 {
+    f64::from(random()) / f64::from(u32::MAX)
 }

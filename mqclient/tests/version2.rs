@@ -148,3 +148,46 @@ async fn a_list_is_edited_by_several_members_at_once() {
     );
     assert!(edits.into_iter().all(|edit| edit.is_ok()));
 }
+
+#[tokio::test]
+async fn a_status_is_what_the_server_tells_and_a_node_is_dropped_by_its_offset() {
+    let fake = Fake::bind().await;
+    let (client, mut peer) = client(&fake, "ws", WELCOME).await;
+    let serve = async {
+        let (asked, _) = peer.hear().await;
+        assert_eq!(asked["op"], "status");
+        let etc = r#"{"nodes":[{"offset":7,"online":false,"queued":2,"bytes":9}],"lists":["l"]}"#;
+        let header = json!({"op": "status", "id": asked["id"], "etc": etc.len()});
+        peer.say(&header.to_string(), etc).await;
+        let (dropped, _) = peer.hear().await;
+        assert_eq!((&dropped["op"], &dropped["node"]), (&json!("dropNode"), &json!(7)));
+        peer.ack(&dropped).await;
+    };
+    let ask = async {
+        let status = client.status().await.unwrap();
+        assert_eq!((status.nodes[0].offset, status.nodes[0].queued), (7, 2));
+        assert_eq!((status.aliases.len(), status.lists), (0, vec!["l".to_owned()]));
+        client.drop_node(7).await.unwrap();
+    };
+    tokio::join!(serve, ask);
+}
+
+#[tokio::test]
+async fn a_server_too_old_for_a_request_refuses_that_alone() {
+    let fake = Fake::bind().await;
+    let (client, mut peer) = client(&fake, "ws", WELCOME).await;
+    let (outbox, to) = (client.outbox(), To::user("bob"));
+    let (status, post) = (outbox.status(), outbox.post(&to, "x"));
+    let serve = async {
+        peer.hear().await;
+        peer.say(r#"{"op":"quit","info":"invalid request op"}"#, "").await;
+        drop(peer);
+        let mut peer = fake.log_in().await;
+        let (post, _) = peer.hear().await;
+        assert_eq!(post["op"], "post");
+        peer.ack(&post).await;
+    };
+    let (status, posted, ()) = tokio::join!(status, post, serve);
+    assert!(matches!(status, Err(Error::Rejected(_))), "{status:?}");
+    posted.unwrap();
+}

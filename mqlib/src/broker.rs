@@ -11,11 +11,13 @@
 //! ack of a node's goes to the store as a delete, and the node's next message goes out.
 
 mod accounts;
+mod drops;
 mod lists;
 mod pace;
 mod posts;
 mod reposts;
 mod session;
+mod status;
 mod tally;
 
 use crate::credential::InvitationKey;
@@ -34,6 +36,7 @@ use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use accounts::NewNode;
 use bytes::Bytes;
+use drops::Dropped;
 use pace::Pace;
 use posts::{Committing, Staging};
 use reposts::Posted;
@@ -165,6 +168,8 @@ enum Answer {
         /// A node that has got more than it knew, if it is online.
         copied_to: Option<NodeId>,
     },
+    /// By a client, or by an earlier life: that nothing is left of a node.
+    Dropped(Dropped),
     /// By the operator: invitations.
     Invited(u64),
 }
@@ -174,7 +179,7 @@ impl Answer {
     fn copied_to(&self) -> Option<NodeId> {
         match self {
             Self::Reply { copied_to, .. } => *copied_to,
-            Self::Invited(_) => None,
+            Self::Dropped(_) | Self::Invited(_) => None,
         }
     }
 }
@@ -184,6 +189,7 @@ impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
+            Self::Dropped(dropped) => std::fmt::Debug::fmt(dropped, f),
             Self::Invited(number) => f.debug_tuple("Invited").field(number).finish(),
         }
     }
@@ -219,8 +225,12 @@ pub struct Broker {
     answers: HashMap<u64, Answer>,
     timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     token: u64,
+    /// Who waits for a status until it is known what waits for its nodes.
+    asking_status: Vec<(LinkId, String)>,
     /// The disk is full: the directory is not changed.
     full: bool,
+    /// Nodes of which nothing is left, and whose offsets are not free yet for that.
+    gone: Vec<NodeId>,
     unsettled: Vec<LinkId>,
     out: VecDeque<Output>,
 }
@@ -230,7 +240,7 @@ impl Broker {
     pub fn new(limits: Limits, opened: Opened) -> Self {
         let mut directory = opened.directory;
         directory.limit(limits.accounts);
-        Self {
+        let mut broker = Self {
             limits,
             directory,
             ids: IdSource::new(opened.birth.tag, opened.last_id),
@@ -245,10 +255,14 @@ impl Broker {
             answers: HashMap::new(),
             timers: BinaryHeap::new(),
             token: 0,
+            asking_status: Vec::new(),
             full: false,
+            gone: Vec::new(),
             unsettled: Vec::new(),
             out: VecDeque::new(),
-        }
+        };
+        broker.go_on_dropping();
+        broker
     }
 
     /// The users and lists.
@@ -268,7 +282,10 @@ impl Broker {
 
     /// Has every request been answered that can be, and every message been committed?
     pub fn is_settled(&self) -> bool {
-        self.committing.is_empty() && self.staging.is_empty() && self.answers.is_empty()
+        self.committing.is_empty()
+            && self.staging.is_empty()
+            && self.answers.is_empty()
+            && self.asking_status.is_empty()
     }
 
     /// What keeps the broker from being drained.
@@ -408,6 +425,8 @@ impl Broker {
         let Names { new_node, node, issued, invitation } =
             names.map_or_else(Names::default, |names| *names);
         match (request, own) {
+            // One of version 2, on a link that does not speak it.
+            (Err(Quit::InvalidOp), _) => self.close(id, Quit::InvalidOp),
             _ if own.is_none() && !op.is_open_to_strangers() => self.close(id, Quit::IllegalOp),
             (Err(quit), _) => self.close(id, quit),
             (Ok(request), _) if self.full && request.changes_directory() => {
@@ -434,6 +453,12 @@ impl Broker {
                 }
                 self.settle(id);
             }
+            (Ok(Request::DropNode { id: drop, node }), Some(own)) => {
+                self.drop_node(now, id, own, drop, node);
+            }
+            (Ok(Request::Status { id: status }), Some(own)) => {
+                self.status(now, id, own, status);
+            }
             (Ok(request), Some(own)) => self.carry(now, id, own, request, key),
             // Told apart above: what is left needs a login.
             (Ok(_), None) => debug_assert!(op != Op::Login, "strangers are refused"),
@@ -448,8 +473,11 @@ impl Broker {
             match request {
                 Request::Register { .. } => reply::registered(None, Some(&error), None),
                 Request::AddNode { .. } => reply::added(None, Some(&error), None),
-                Request::ListEdit { id, .. } => reply::ack(id, false, AckError::Text(error)),
+                Request::ListEdit { id, .. } | Request::DropNode { id, .. } => {
+                    reply::ack(id, false, AckError::Text(error))
+                }
                 Request::Login { .. }
+                | Request::Status { .. }
                 | Request::Post { .. }
                 | Request::Ping { .. }
                 | Request::Ack { .. } => return,
@@ -486,7 +514,11 @@ impl Broker {
             SpoolDone::Refused(id, refusal) => self.committed(now, id, Err(refusal)),
             SpoolDone::Edited(token) => self.answered(now, token, Amount::default()),
             SpoolDone::Copied(token, copied) => self.answered(now, token, copied),
-            SpoolDone::Measured(nodes, measured) => self.tally.measured(&nodes, &measured),
+            SpoolDone::Dropped(token) => self.answered(now, token, Amount::default()),
+            SpoolDone::Measured(nodes, measured) => {
+                self.tally.measured(&nodes, &measured);
+                self.tell_status(now);
+            }
             SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
@@ -506,7 +538,10 @@ impl Broker {
             SpoolDone::Lost(node, len) => self.tally.lost(node, len),
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
-            SpoolDone::Full(full) => self.full = full,
+            SpoolDone::Full(full) => {
+                self.full = full;
+                self.free_offsets();
+            }
             SpoolDone::Trouble(text) => self.out.push_back(Output::Trouble(text)),
         }
     }
@@ -523,6 +558,7 @@ impl Broker {
                     self.relist(now, node);
                 }
             }
+            Some(Answer::Dropped(dropped)) => self.dropped(now, dropped),
             Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number, Ok(()))),
             None => {}
         }

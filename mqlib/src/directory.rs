@@ -17,6 +17,7 @@ use crate::limits::AccountLimits;
 use crate::name;
 use crate::node::{MAX_NODES, NodeId, UserId};
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// The directory. Its owner is the broker.
@@ -26,8 +27,8 @@ pub struct Directory {
     names: HashMap<Arc<str>, UserId>,
     aliases: HashMap<Arc<str>, UserId>,
     lists: HashMap<Arc<str>, BTreeMap<UserId, Member>>,
-    /// In how many lists each user is that is in any.
-    in_lists: HashMap<UserId, usize>,
+    /// The lists that each user is in, fully or invited, if in any.
+    in_lists: HashMap<UserId, Vec<Arc<str>>>,
     /// What is kept of invitations that are not used up, and when each expires, in ms since 1970.
     invitations: HashMap<InvitationKey, u64>,
     /// The next user's number.
@@ -44,6 +45,9 @@ pub struct User {
     pub aliases: Vec<Arc<str>>,
     /// The nodes, by offset.
     pub nodes: Vec<Node>,
+    /// Offsets of nodes that were dropped, as long as anything of them may be left: until then they
+    /// are not given again.
+    pub dropped: Box<[u8]>,
 }
 
 /// A node as the directory knows it.
@@ -53,6 +57,8 @@ pub struct Node {
     pub offset: u8,
     /// The hash of its name.
     pub key: NodeKey,
+    /// When it was last online in this life of the server, in seconds since 1970. Not stored.
+    pub seen: Option<NonZeroU32>,
 }
 
 /// A change of the directory, as it is stored.
@@ -128,6 +134,17 @@ pub enum AddNodeError {
     Exists(u8),
 }
 
+/// Why a node was not dropped. Told to the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DropNodeError {
+    /// The user has no node at this offset.
+    #[error("node {0} not found")]
+    NotFound(u64),
+    /// It is the user's only one, without which nobody could log in as that user, or be added.
+    #[error("node {0} is the last one")]
+    Last(u64),
+}
+
 /// A node's name in a request: its key, or why it has none.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
@@ -160,7 +177,7 @@ impl Directory {
             Edit::Member(list, user, Some(member)) => {
                 let members = self.lists.entry(list.clone()).or_default();
                 if members.insert(*user, member.clone()).is_none() {
-                    *self.in_lists.entry(*user).or_default() += 1;
+                    self.in_lists.entry(*user).or_default().push(list.clone());
                 }
             }
             Edit::Member(list, user, None) => self.take_out(list, *user),
@@ -243,8 +260,9 @@ impl Directory {
         };
         let accepted = self.accept(aliases, None)?;
         let answer = (!aliases.is_empty()).then(|| accepted.join(" "));
-        let nodes = vec![Node { offset: 0, key }];
-        let user = User { name: name.into(), aliases: accepted, nodes };
+        let nodes = vec![Node { offset: 0, key, seen: None }];
+        let dropped = Box::default();
+        let user = User { name: name.into(), aliases: accepted, nodes, dropped };
         Ok((answer, self.change(vec![Edit::User(UserId(self.next_user), user)])))
     }
 
@@ -330,16 +348,60 @@ impl Directory {
             return Err(AddNodeError::Exists(node.offset));
         }
         let mut changed = self.user(user).ok_or(AddNodeError::UserUnknown)?.clone();
-        let taken = |offset: &u8| changed.nodes.iter().any(|node| node.offset == *offset);
+        let taken = |offset: &u8| {
+            changed.dropped.contains(offset)
+                || changed.nodes.iter().any(|node| node.offset == *offset)
+        };
         let free = (0..MAX_NODES as u8).find(|offset| !taken(offset));
         let offset = free.ok_or(AddNodeError::NoOffsets)?;
         if changed.nodes.len() >= self.limits.nodes_per_user {
             return Err(AddNodeError::TooManyNodes(self.limits.nodes_per_user));
         }
-        changed.nodes.push(Node { offset, key });
+        changed.nodes.push(Node { offset, key, seen: None });
         changed.nodes.sort_by_key(|node| node.offset);
         let edits = self.change(vec![Edit::User(user, changed)]);
         Ok((NodeId { user, offset }, edits))
+    }
+
+    /// Takes a node away. Its offset stays taken until it is [freed](Self::free).
+    pub fn drop_node(
+        &mut self,
+        user: UserId,
+        offset: u64,
+    ) -> Result<(NodeId, Vec<Edit>), DropNodeError> {
+        let not_found = DropNodeError::NotFound(offset);
+        let mut changed = self.user(user).ok_or(not_found.clone())?.clone();
+        let at = changed.nodes.iter().position(|node| u64::from(node.offset) == offset);
+        let at = at.ok_or(not_found)?;
+        if changed.nodes.len() == 1 {
+            return Err(DropNodeError::Last(offset));
+        }
+        let offset = changed.nodes.remove(at).offset;
+        changed.dropped = changed.dropped.iter().copied().chain([offset]).collect();
+        Ok((NodeId { user, offset }, self.change(vec![Edit::User(user, changed)])))
+    }
+
+    /// Nothing is left of a node that was dropped: its offset may be given again.
+    pub fn free(&mut self, node: NodeId) -> Vec<Edit> {
+        let user = self.user(node.user).filter(|user| user.dropped.contains(&node.offset));
+        let Some(mut changed) = user.cloned() else { return Vec::new() };
+        changed.dropped = changed.dropped.into_iter().filter(|at| *at != node.offset).collect();
+        self.change(vec![Edit::User(node.user, changed)])
+    }
+
+    /// The nodes of a user's that were dropped and are not freed.
+    pub fn dropped(&self, user: UserId) -> impl Iterator<Item = NodeId> {
+        let dropped = self.user(user).map(|user| &*user.dropped).unwrap_or_default();
+        dropped.iter().map(move |&offset| NodeId { user, offset })
+    }
+
+    /// A node is online, or was until now, at this time in ms since 1970.
+    pub(crate) fn saw(&mut self, node: NodeId, wall: u64) {
+        let nodes = self.users.get_mut(node.user).map(|user| &mut user.nodes);
+        let seen = nodes.into_iter().flatten().find(|known| known.offset == node.offset);
+        if let Some(seen) = seen {
+            seen.seen = NonZeroU32::new(u32::try_from(wall / 1000).unwrap_or(u32::MAX));
+        }
     }
 
     fn change(&mut self, edits: Vec<Edit>) -> Vec<Edit> {
@@ -408,6 +470,24 @@ mod tests {
         }
         assert_eq!(directory.add_node(user, key(100)).unwrap_err(), AddNodeError::NoOffsets);
         assert_eq!(directory.add_node(user, key(7)).unwrap_err(), AddNodeError::Exists(7));
+    }
+
+    #[test]
+    fn a_dropped_nodes_offset_and_name_are_free_when_nothing_of_it_is_left() {
+        let mut directory = Directory::default();
+        registered(&mut directory, "u1", "");
+        let user = directory.user_id("u1").unwrap();
+        assert_eq!(directory.drop_node(user, 0), Err(DropNodeError::Last(0)));
+        directory.add_node(user, key(1)).unwrap();
+        assert_eq!(directory.drop_node(user, 2), Err(DropNodeError::NotFound(2)));
+        assert_eq!(directory.drop_node(user, 256), Err(DropNodeError::NotFound(256)));
+        let (dropped, _) = directory.drop_node(user, 0).unwrap();
+        assert!(directory.dropped(user).eq([dropped]));
+        assert_eq!(directory.drop_node(user, 0), Err(DropNodeError::NotFound(0)));
+        assert_eq!(directory.add_node(user, key(0)).unwrap().0.offset, 2);
+        assert_eq!(directory.free(dropped).len(), 1);
+        assert_eq!(directory.free(dropped), []);
+        assert_eq!(directory.add_node(user, key(2)).unwrap().0.offset, 0);
     }
 
     #[test]

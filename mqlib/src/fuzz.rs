@@ -87,6 +87,10 @@ fn write(request: &Request) -> (Value, Bytes) {
             json!({"op": "listEdit", "id": id, "to": list, "type": edit, "members": members}),
             content,
         ),
+        Request::DropNode { id, node } => {
+            (json!({"op": "dropNode", "id": id, "node": node}), &none)
+        }
+        Request::Status { id } => (json!({"op": "status", "id": id}), &none),
     };
     if let Some(etc) = content.etc {
         header["etc"] = etc.into();

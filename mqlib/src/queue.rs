@@ -479,12 +479,18 @@ impl Queue {
             }
         }
         if slow {
-            self.forget();
+            self.forget(takes);
         }
     }
 
-    /// A slow reader costs disk, not memory: keeps no bodies, and only the first of what waits.
-    fn forget(&mut self) {
+    /// A slow reader costs disk, not memory: keeps no bodies, but of what its link takes at once, and
+    /// only the first of what waits.
+    fn forget(&mut self, takes: bool) {
+        for flight in self.flights.iter_mut().filter(|_| !takes) {
+            if matches!(flight.place, Place::Ready(_)) {
+                flight.place = Place::Due;
+            }
+        }
         if self.pending.len() > REMEMBERED {
             self.pending.truncate(REMEMBERED);
             self.tail = Tail::Stored;
@@ -579,5 +585,36 @@ mod tests {
         assert_eq!(steps(&mut queue, late, &limits), (0, 0));
         assert_eq!((queue.warm, queue.pending.len()), (0, REMEMBERED));
         assert!(queue.next_retry() > Some(late));
+    }
+
+    #[test]
+    fn what_was_read_for_a_link_that_writes_nothing_is_forgotten_and_read_again() {
+        let limits = limits();
+        let (now, late) = (Duration::ZERO, Duration::from_secs(11));
+        let mut owners = Owners::new();
+        let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 100, PATIENCE);
+        queue.next(now, &mut owners, &limits);
+        let mut ids = IdSource::new(0, MessageId::ZERO);
+        let found = (1..=40).map(|nth| (ids.next(nth), false)).collect();
+        queue.listed(found, None, &limits);
+        let body = || Some(Bytes::from(vec![0; 1024]));
+        let read = |queue: &Queue| {
+            queue.flights.iter().filter(|flight| matches!(flight.place, Place::Ready(_))).count()
+        };
+        for _ in 0..40 {
+            let mut asked = Vec::new();
+            while let Some(step) = queue.next(now, &mut Owners::new(), &limits) {
+                asked.extend(match step {
+                    Step::Read(id, _) => Some(id),
+                    _ => None,
+                });
+            }
+            asked.into_iter().for_each(|id| queue.loaded(id, body(), &mut owners, &limits));
+        }
+        assert!(read(&queue) > 0);
+        queue.retry(late, &limits);
+        assert_eq!(read(&queue), 0);
+        queue.written(limits.unwritten);
+        assert!(matches!(queue.next(late, &mut owners, &limits), Some(Step::Read(..))));
     }
 }

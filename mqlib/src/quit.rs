@@ -42,6 +42,9 @@ pub enum Quit {
     /// Another connection has taken the node over.
     #[error("taken over")]
     TakenOver,
+    /// The node was dropped, by another of its user's or by itself.
+    #[error("node dropped")]
+    NodeDropped,
     /// No login in time.
     #[error("close timeout")]
     LoginTimeout,

@@ -242,6 +242,50 @@ pub fn acked_but(
     ack_of(id, true, error, message, false, Some(etc))
 }
 
+/// A node of a user's, as the answer to a status tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its offset.
+    pub offset: u8,
+    /// Is it logged in?
+    pub online: bool,
+    /// How many messages wait for it.
+    pub queued: u64,
+    /// Their bytes, as they are delivered.
+    pub bytes: u64,
+    /// When it was last online, as ISO 8601, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
+}
+
+/// What a user is told of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status<'a> {
+    /// Its nodes, by offset.
+    pub nodes: Vec<NodeStatus>,
+    /// Its aliases.
+    pub aliases: Vec<&'a str>,
+    /// The lists that it is a full member of.
+    pub lists: Vec<&'a str>,
+}
+
+/// The answer to a status.
+pub fn status(id: &str, status: &Status<'_>) -> Bytes {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        op: &'a str,
+        id: &'a str,
+        etc: usize,
+    }
+    let mut etc = Vec::new();
+    crate::json::write(&mut etc, status);
+    let header = |id| Header { op: "status", id, etc: etc.len() };
+    // A client's own id may fill a header.
+    let whole = header::message(&header(id), &[&etc]);
+    whole.or_else(|| header::message(&header(""), &[&etc])).unwrap_or_default()
+}
+
 fn ack_of(
     id: &str,
     ok: bool,
@@ -296,9 +340,9 @@ fn whole<T: Serialize>(header: &T, body: &[&[u8]]) -> Bytes {
 /// A message of the server's, as a client reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Reply {
-    /// `registered`, `added`, `info`, `quit`, `ack`, `deliver` or `listEdited`.
+    /// `registered`, `added`, `info`, `quit`, `ack`, `status`, `deliver` or `listEdited`.
     pub op: String,
-    /// A queued message's id, or in an ack the client's own.
+    /// A queued message's id, or in an ack or a status the client's own.
     #[serde(default)]
     pub id: Option<String>,
     /// The sender of a queued message.

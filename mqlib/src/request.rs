@@ -39,6 +39,10 @@ pub enum Op {
     Ack,
     /// Add, invite or remove a member of a list.
     ListEdit,
+    /// Take a node away from its user. Version 2 only.
+    DropNode,
+    /// Ask about one's nodes, aliases and lists. Version 2 only.
+    Status,
 }
 
 impl Op {
@@ -52,18 +56,34 @@ impl Op {
             Self::Ping => "ping",
             Self::Ack => "ack",
             Self::ListEdit => "listEdit",
+            Self::DropNode => "dropNode",
+            Self::Status => "status",
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        const ALL: [Op; 7] =
-            [Op::Post, Op::Ack, Op::Ping, Op::ListEdit, Op::Login, Op::Register, Op::AddNode];
+        const ALL: [Op; 9] = [
+            Op::Post,
+            Op::Ack,
+            Op::Ping,
+            Op::ListEdit,
+            Op::Login,
+            Op::Register,
+            Op::AddNode,
+            Op::DropNode,
+            Op::Status,
+        ];
         ALL.into_iter().find(|op| op.name() == name)
     }
 
     /// May it be asked for before login?
     pub fn is_open_to_strangers(self) -> bool {
         matches!(self, Self::Register | Self::AddNode | Self::Login)
+    }
+
+    /// Is it known only to links of version 2?
+    fn is_v2(self) -> bool {
+        matches!(self, Self::DropNode | Self::Status)
     }
 
     fn has_body(self) -> bool {
@@ -207,12 +227,30 @@ pub enum Request {
         /// What an invitation says.
         content: Content,
     },
+    /// Take a node away from the user.
+    DropNode {
+        /// The client's own id, for the ack.
+        id: String,
+        /// The node's offset, or a number that is none.
+        node: u64,
+    },
+    /// Tell about the user's nodes, aliases and lists.
+    Status {
+        /// The client's own id, for the answer.
+        id: String,
+    },
 }
 
 impl Request {
-    /// Does it register, or edit a list?
+    /// Does it register, drop a node, or edit a list?
     pub fn changes_directory(&self) -> bool {
-        matches!(self, Self::Register { .. } | Self::AddNode { .. } | Self::ListEdit { .. })
+        matches!(
+            self,
+            Self::Register { .. }
+                | Self::AddNode { .. }
+                | Self::ListEdit { .. }
+                | Self::DropNode { .. }
+        )
     }
 }
 
@@ -244,6 +282,11 @@ impl Incoming {
         }
         let op = fields.string(fields::OP).as_deref().and_then(Op::from_name);
         let op = op.ok_or(Quit::InvalidOp)?;
+        if op.is_v2() {
+            // To others it is no op at all.
+            let in_v1 = Some(Box::new(Err(Quit::InvalidOp)));
+            return Ok(Self { op, request: request(op, &fields, body, true), in_v1 });
+        }
         let differs = match op {
             Op::Ack => fields.get(fields::IDS).is_some() || fields.get(fields::TYPE).is_none(),
             Op::ListEdit => fields.get(fields::MEMBERS).is_some(),
@@ -321,6 +364,11 @@ fn request(op: Op, fields: &Fields<'_>, body: Bytes, v2: bool) -> Result<Request
             },
             content: content(fields, body)?,
         },
+        Op::DropNode => Request::DropNode {
+            id: text(fields::ID)?,
+            node: fields.number(fields::NODE).ok_or_else(|| missing(fields::NODE))?,
+        },
+        Op::Status => Request::Status { id: text(fields::ID)? },
     };
     if disallowed { Err(Quit::BodyDisallowed(op)) } else { Ok(request) }
 }

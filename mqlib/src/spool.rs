@@ -9,6 +9,7 @@
 //! Everything that is done here is done by [`Job`]s, off the commit path, and can be done again:
 //! the journal keeps a message until the disk is known to have its file.
 
+mod empty;
 mod job;
 mod measure;
 mod quarantine;

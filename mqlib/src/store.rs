@@ -12,6 +12,7 @@
 
 mod commit;
 mod config;
+mod dropping;
 mod filing;
 mod holds;
 mod index;
@@ -21,6 +22,8 @@ mod op;
 mod recent;
 mod salvage;
 mod space;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod usage;
 
 pub use config::StoreConfig;
@@ -35,6 +38,7 @@ use crate::node::NodeId;
 use crate::posted;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Remember, Wanted};
+use dropping::Dropping;
 use holds::Holds;
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
@@ -109,6 +113,8 @@ pub struct Store {
     blocked: bool,
     listings: HashMap<u64, Listing>,
     copies: Vec<Copying>,
+    /// Nodes that are dropped, in the order asked for.
+    drops: Vec<Dropping>,
     measuring: HashMap<u64, Measuring>,
     holds: Holds,
     /// What nodes have posted.
@@ -182,6 +188,7 @@ impl Store {
             blocked: false,
             listings: HashMap::new(),
             copies: Vec::new(),
+            drops: Vec::new(),
             measuring: HashMap::new(),
             holds: Holds::default(),
             recent: Recent::default(),
@@ -242,6 +249,14 @@ impl Store {
                         self.forget(id, node);
                     }
                 }
+                Record::Drop(node) => {
+                    for (id, epoch) in unlinks.remove(&node).into_iter().flatten() {
+                        self.deleting.remove(node, id);
+                        self.usage.done(epoch);
+                    }
+                    self.void(node, true);
+                    self.recent.forget(node);
+                }
                 Record::End => {}
             }
         }
@@ -254,6 +269,9 @@ impl Store {
         }
         self.remember();
         self.index.pop_settled();
+        // Of segments in which nothing was committed, or only for nodes that are no more, nobody else
+        // tells.
+        self.free();
     }
 
     /// Forgets messages of a post that was not committed whole.
@@ -302,13 +320,17 @@ impl Store {
     /// Takes an operation. What it needs is done by [`commit`](Self::commit) and by jobs.
     pub fn submit(&mut self, now: Duration, op: SpoolOp) {
         match op {
-            SpoolOp::Edit(..) | SpoolOp::Commit(_) | SpoolOp::Copy(..) | SpoolOp::Recall(..) => {
-                self.ordered.push_back(op)
-            }
+            SpoolOp::Edit(..)
+            | SpoolOp::Commit(_)
+            | SpoolOp::Copy(..)
+            | SpoolOp::Drop(..)
+            | SpoolOp::Recall(..) => self.ordered.push_back(op),
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
-            SpoolOp::Measure(token, up_to, nodes) => self.measure(token, up_to, nodes),
+            SpoolOp::Measure(token, up_to, nodes, dropped) => {
+                self.measure(token, up_to, nodes, dropped);
+            }
             SpoolOp::Stage(token, body, header_len, copies) => {
                 let first = self.next_staged;
                 self.next_staged += copies as u64;
@@ -411,6 +433,7 @@ impl Store {
                 self.index.file_again(id);
             }
             self.jobs.extend(std::mem::take(&mut self.retry));
+            self.drop_nodes();
         }
         self.look_for_space(now, false);
         self.file(now);
@@ -441,6 +464,7 @@ impl Store {
             && self.acks.is_empty()
             && self.listings.is_empty()
             && self.copies.is_empty()
+            && self.drops.is_empty()
             && self.holds.is_empty()
             && self.index.live() == 0
             && self.deleting.is_empty()

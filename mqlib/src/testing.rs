@@ -26,6 +26,8 @@ pub enum Mutation {
     ForgetPosts,
     /// Posters are not told whom their posts did not reach.
     DropSilently,
+    /// The queue of a node that is dropped stays.
+    KeepQueues,
 }
 
 /// What happened in a run that broke no promise.
@@ -41,6 +43,8 @@ pub struct Report {
     pub takeovers: u64,
     /// Times a poster was told that a queue is full.
     pub full: u64,
+    /// Nodes that were dropped.
+    pub dropped: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -50,6 +54,7 @@ impl std::ops::AddAssign for Report {
         self.crashes += other.crashes;
         self.takeovers += other.takeovers;
         self.full += other.full;
+        self.dropped += other.dropped;
     }
 }
 
@@ -72,7 +77,7 @@ mod tests {
             total += simulate(seed, Mutation::None)
                 .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         }
-        let lively = total.takeovers > 100 && total.full > 100;
+        let lively = total.takeovers > 100 && total.full > 100 && total.dropped > 100;
         let busy = total.acked > 1000 && total.crashes > 100;
         assert!(busy && lively, "the world has gone quiet: {total:?}");
     }
@@ -87,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_server_broken_on_purpose_is_found_out() {
-        use Mutation::{AckBeforeCommit, DropSilently, DropSync, ForgetPosts};
-        for mutation in [DropSync, AckBeforeCommit, ForgetPosts, DropSilently] {
+        use Mutation::{AckBeforeCommit, DropSilently, DropSync, ForgetPosts, KeepQueues};
+        for mutation in [DropSync, AckBeforeCommit, ForgetPosts, DropSilently, KeepQueues] {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }

@@ -123,6 +123,8 @@ impl PostOffice {
 
     async fn work(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), Fatal> {
         let mut events = Vec::with_capacity(ROUND);
+        // What an earlier life left to do.
+        self.hand_out();
         while !done(self) {
             let timer = self.broker.next_timeout().map(|at| self.start + at);
             let wait = async {

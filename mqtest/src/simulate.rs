@@ -43,6 +43,8 @@ enum Broken {
     ForgetPosts,
     /// Posters are not told whom their posts did not reach
     DropSilently,
+    /// The queue of a node that is dropped stays
+    KeepQueues,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -55,6 +57,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         Some(Broken::AckBeforeCommit) => Mutation::AckBeforeCommit,
         Some(Broken::ForgetPosts) => Mutation::ForgetPosts,
         Some(Broken::DropSilently) => Mutation::DropSilently,
+        Some(Broken::KeepQueues) => Mutation::KeepQueues,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.
@@ -115,6 +118,7 @@ fn report_to_user(
             "crashes": report.crashes,
             "takeovers": report.takeovers,
             "full": report.full,
+            "dropped": report.dropped,
             "seconds": took.as_secs_f64(),
             "violations": violations.collect::<Vec<_>>(),
         });
@@ -131,16 +135,18 @@ fn report_to_user(
             Some(Broken::AckBeforeCommit) => " --mutate ack-before-commit",
             Some(Broken::ForgetPosts) => " --mutate forget-posts",
             Some(Broken::DropSilently) => " --mutate drop-silently",
+            Some(Broken::KeepQueues) => " --mutate keep-queues",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
     println!(
-        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} takeovers, {} times full, \
-         {} promises broken, {:.0} s",
+        "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} takeovers, {} nodes dropped, \
+         {} times full, {} promises broken, {:.0} s",
         report.acked,
         report.delivered,
         report.crashes,
         report.takeovers,
+        report.dropped,
         report.full,
         violations.len(),
         took.as_secs_f64()

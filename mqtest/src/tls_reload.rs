@@ -40,6 +40,9 @@ pub(crate) struct TlsReloadArgs {
     /// How many clients post to each other
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1000))]
     clients: u32,
+    /// Newcomers trust only the certificate that is not shown yet: that they fail must be found out
+    #[arg(long)]
+    negative_control: bool,
     /// The server's program [default: the mqserver beside this program]
     #[arg(long, value_name = "PATH")]
     server_bin: Option<PathBuf>,
@@ -104,6 +107,7 @@ async fn reload(server: &Server, args: &TlsReloadArgs) -> anyhow::Result<Outcome
         address,
         directory: server.store().join("tls"),
         current: first,
+        only_new: args.negative_control,
         outcome: Outcome { reloads: args.reloads, ..Outcome::default() },
     };
     for round in 1..=args.reloads {
@@ -131,6 +135,8 @@ struct Door {
     directory: PathBuf,
     /// What is shown, PEM.
     current: Vec<u8>,
+    /// Newcomers do not trust what was shown before.
+    only_new: bool,
     outcome: Outcome,
 }
 
@@ -156,7 +162,8 @@ impl Door {
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new(["localhost".to_owned()])?.self_signed(&key)?;
         let new = certificate.pem().into_bytes();
-        let trusted = [&self.current[..], &new].concat();
+        let before = if self.only_new { &[] } else { &self.current[..] };
+        let trusted = [before, &new].concat();
         let start = Instant::now();
         put(&self.directory.join("key.pem"), key.serialize_pem().as_bytes())?;
         put(&self.directory.join("certificate.pem"), &new)?;

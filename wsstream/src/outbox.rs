@@ -13,6 +13,9 @@ use tokio::io::AsyncWrite;
 
 /// Payloads from this size on are not copied. Bytes.
 const SHARED: usize = 16 << 10;
+/// Small things are gathered in pieces of about this size, so that a full buffer is not much larger
+/// than what is in it. Bytes.
+const PIECE: usize = 8 << 10;
 /// Slices a write: enough for a full socket buffer of the smallest shared payloads.
 const SLICES: usize = 64;
 
@@ -41,6 +44,9 @@ impl Outbox {
 
     /// Appends by copying.
     pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if self.tail.len() >= PIECE && self.tail.len() + bytes.len() > self.tail.capacity() {
+            self.begin_part();
+        }
         if self.tail.capacity() == 0 {
             // A busy link gathers about as much each time.
             self.tail.reserve(bytes.len().max(self.last.min(SHARED)));
@@ -54,13 +60,18 @@ impl Outbox {
         if bytes.len() < SHARED {
             return self.put(&bytes);
         }
+        self.begin_part();
+        self.len += bytes.len();
+        self.parts.push_back(bytes);
+    }
+
+    /// Makes a part of what is gathered.
+    fn begin_part(&mut self) {
         let mut before = Bytes::from(std::mem::take(&mut self.tail));
         before.advance(std::mem::take(&mut self.sent));
         if !before.is_empty() {
             self.parts.push_back(before);
         }
-        self.len += bytes.len();
-        self.parts.push_back(bytes);
     }
 
     /// Writes until at most `left` bytes are queued.
@@ -150,6 +161,17 @@ mod tests {
         std::future::poll_fn(|cx| out.poll_write(&mut sip, cx, 0)).await.unwrap();
         assert!(sip.0 == expected);
         assert_eq!(out.len(), 0);
+    }
+
+    #[test]
+    fn a_full_outbox_is_not_much_larger_than_what_is_in_it() {
+        let mut out = Outbox::default();
+        for _ in 0..40 {
+            out.put(&[0; 1000]);
+        }
+        assert_eq!(out.len(), 40_000);
+        assert!(out.parts.iter().all(|part| part.len() <= 2 * PIECE));
+        assert!(out.tail.capacity() <= 2 * PIECE);
     }
 
     #[tokio::test]

@@ -35,6 +35,8 @@ pub(crate) struct Letter {
 enum Place {
     /// The application has it.
     Held,
+    /// The application is done with it; its id is on its way to the memory on disk.
+    Remembering,
     /// The application is done with it.
     Acked,
 }
@@ -51,12 +53,20 @@ pub(super) struct Inbox {
     redelivered: u64,
 }
 
+fn windows(window: usize) -> usize {
+    WINDOWS * window.min(MAX_WINDOW)
+}
+
+/// How many ids of acked messages are remembered, in memory and on disk.
+pub(crate) fn most_remembered(window: usize) -> usize {
+    windows(window).max(REMEMBERED)
+}
+
 impl Inbox {
     pub(super) fn new(window: usize) -> Self {
-        let windows = WINDOWS * window.min(MAX_WINDOW);
         Self {
-            most_held: windows.max(HELD),
-            most_remembered: windows.max(REMEMBERED),
+            most_held: windows(window).max(HELD),
+            most_remembered: most_remembered(window),
             known: HashMap::new(),
             acked: VecDeque::new(),
             due: VecDeque::new(),
@@ -66,6 +76,11 @@ impl Inbox {
 
     pub(super) fn redelivered(&self) -> u64 {
         self.redelivered
+    }
+
+    /// Are there acks to be sent?
+    pub(super) fn owes_acks(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Sorts out a message from the server: new to the application, or known. The error says what
@@ -94,6 +109,21 @@ impl Inbox {
         }
         self.known.insert(id.as_str().into(), Place::Held);
         Ok(Some(Letter { id, from, kind, posted, redelivered, etc, data }))
+    }
+
+    /// The application is done with `id`, which is to be remembered on disk first. False if it is
+    /// already, or about to be.
+    pub(super) fn remember(&mut self, id: &str) -> bool {
+        let new = !matches!(self.known.get(id), Some(Place::Remembering | Place::Acked));
+        if new {
+            self.known.insert(id.into(), Place::Remembering);
+        }
+        new
+    }
+
+    /// An earlier session was done with `id`, which the server may not know.
+    pub(super) fn restore(&mut self, id: &str) {
+        self.ack(id, false);
     }
 
     /// The application is done with `id`. Offline nothing is sent: the server will deliver it once

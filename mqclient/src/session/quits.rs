@@ -6,14 +6,16 @@ use crate::error::Error;
 pub(super) enum Verdict {
     TryAgain(Error),
     TooLarge,
+    /// The server is older than a request.
+    UnknownOp,
     End(Error),
 }
 
 /// What does not pass by itself ends the client: it would only be refused again, for ever.
-pub(super) fn verdict(text: &str, was_online: bool) -> Verdict {
+pub(super) fn verdict(text: &str, patient: bool) -> Verdict {
     match text {
         // After a lost link the server may hold on to the old one for a while.
-        "node already active" if was_online => Verdict::TryAgain(Error::NodeActive),
+        "node already active" if patient => Verdict::TryAgain(Error::NodeActive),
         "shutdown"
         | "storage failure"
         | "close timeout"
@@ -22,6 +24,7 @@ pub(super) fn verdict(text: &str, was_online: bool) -> Verdict {
             Verdict::TryAgain(Error::Refused(text.to_owned()))
         }
         "message too large" => Verdict::TooLarge,
+        "invalid request op" => Verdict::UnknownOp,
         _ => Verdict::End(error(text)),
     }
 }

@@ -19,7 +19,11 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn bind() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Self::bind_to(0).await
+    }
+
+    pub(crate) async fn bind_to(port: u16) -> Self {
+        Self { listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap() }
     }
 
     pub(crate) fn url(&self, scheme: &str) -> String {
@@ -28,8 +32,13 @@ impl Fake {
 
     /// The next connection.
     pub(crate) async fn accept(&self) -> Peer {
-        let (stream, _) = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap();
-        Peer { link: Link::accept(stream, &Limits::default()).await.unwrap() }
+        loop {
+            let (stream, _) = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap();
+            // A client that is gone by now may have tried before.
+            if let Ok(link) = Link::accept(stream, &Limits::default()).await {
+                return Peer { link };
+            }
+        }
     }
 
     /// The next connection, which asks to log in, and may.
@@ -39,12 +48,21 @@ impl Fake {
 
     /// The same, with an answer of the test's.
     pub(crate) async fn log_in_with(&self, welcome: &str) -> Peer {
-        let mut peer = self.accept().await;
-        let login = peer.hear().await.0;
+        let (mut peer, login) = loop {
+            let mut peer = self.accept().await;
+            if let Some(Ok(message)) = timeout(PATIENCE, peer.link.message()).await.unwrap() {
+                break (peer, parse(&message).0);
+            }
+        };
         assert_eq!((&login["op"], &login["v"]), (&"login".into(), &2.into()));
         peer.say(welcome, "").await;
         peer
     }
+}
+
+fn parse(message: &Bytes) -> (Value, Bytes) {
+    let (header, body) = mqlib::header::split(message).unwrap();
+    (serde_json::from_slice(header).unwrap(), body)
 }
 
 pub(crate) struct Peer {
@@ -55,8 +73,7 @@ impl Peer {
     /// The next message, header and body; none if the client has closed.
     pub(crate) async fn try_hear(&mut self) -> Option<(Value, Bytes)> {
         let message = timeout(PATIENCE, self.link.message()).await.unwrap()?.unwrap();
-        let (header, body) = mqlib::header::split(&message).unwrap();
-        Some((serde_json::from_slice(header).unwrap(), body))
+        Some(parse(&message))
     }
 
     pub(crate) async fn hear(&mut self) -> (Value, Bytes) {

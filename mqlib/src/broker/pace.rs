@@ -21,6 +21,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// What a user is told that may not post now.
+    pub(super) fn refusal(limits: &Limits) -> String {
+        format!("too many posts: limit {} per second", limits.posts_per_second)
+    }
+
     /// May the user post now? If so, it has.
     pub(super) fn admit(&mut self, now: Duration, user: UserId, limits: &Limits) -> bool {
         if limits.posts_per_second == 0 {

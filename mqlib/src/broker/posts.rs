@@ -1,6 +1,7 @@
 //! Messages: from a request to the store, and from there to queues and an ack.
 
 use super::lists::ListEdit;
+use super::pace::Pace;
 use super::{Broker, LinkId, Output, Poster};
 use crate::failed::{Failed, Reason};
 use crate::fanout::fanout;
@@ -108,6 +109,8 @@ impl Broker {
             }
             Request::Register { .. }
             | Request::AddNode { .. }
+            | Request::DropNode { .. }
+            | Request::Status { .. }
             | Request::Login { .. }
             | Request::Ack { .. } => return,
         };
@@ -131,7 +134,7 @@ impl Broker {
     fn over_limit(&mut self, now: Now, own: NodeId, carried: &Carried) -> Option<String> {
         let limits = &self.limits;
         if !self.pace.admit(now.mono, own.user, limits) {
-            return Some(format!("too many posts: limit {} per second", limits.posts_per_second));
+            return Some(Pace::refusal(limits));
         }
         let Carried::Post { to, .. } = carried else { return None };
         if to.len() > limits.to {
@@ -235,16 +238,17 @@ impl Broker {
 
     /// Has the nodes of users counted from now on.
     pub(super) fn meet(&mut self, users: impl IntoIterator<Item = UserId>) {
-        let mut nodes = Vec::new();
+        let (mut nodes, mut dropped) = (Vec::new(), Vec::new());
         for user in users {
             if !self.tally.knows(user) {
                 self.tally.meet(user);
                 nodes.extend(self.directory.nodes(user));
+                dropped.extend(self.directory.dropped(user));
             }
         }
         if !nodes.is_empty() {
             let (token, up_to) = (self.next_token(), self.ids.last());
-            self.spool(SpoolOp::Measure(token, up_to, nodes));
+            self.spool(SpoolOp::Measure(token, up_to, nodes, dropped));
         }
     }
 

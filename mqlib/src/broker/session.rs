@@ -79,7 +79,9 @@ impl Broker {
             self.spool(SpoolOp::Delete(ids, vec![node]));
         }
         if !to_one.is_empty() {
-            let nodes = self.nodes_of(node.user);
+            // One that is being dropped may yet leave its own to another.
+            let nodes = self.directory.nodes(node.user).chain(self.directory.dropped(node.user));
+            let nodes: Vec<NodeId> = nodes.collect();
             // Before anything that others have listed now, or they would find it again.
             self.spool(SpoolOp::Delete(to_one.clone(), nodes.clone()));
             for id in &to_one {
@@ -99,7 +101,7 @@ impl Broker {
     }
 
     /// Counts no more what waits for a user that is away, if nothing does or is about to.
-    fn forget(&mut self, user: UserId) {
+    pub(super) fn forget(&mut self, user: UserId) {
         let away = self.directory.nodes(user).all(|node| !self.sessions.contains_key(&node));
         let copied_to = |node: NodeId| node.user == user;
         if away && !self.answers.values().any(|answer| answer.copied_to().is_some_and(copied_to)) {
@@ -125,6 +127,7 @@ impl Broker {
     /// The node is no longer online.
     pub(super) fn left(&mut self, now: Now, node: NodeId) {
         let Some(session) = self.sessions.remove(&node) else { return };
+        self.directory.saw(node, now.wall);
         let taken: Vec<MessageId> = session.queue.taken().collect();
         for message in &taken {
             self.owners.remove(message);

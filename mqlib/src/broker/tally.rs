@@ -139,6 +139,27 @@ impl Tally {
         }
     }
 
+    /// Nothing is left of a node.
+    pub(super) fn dropped(&mut self, node: NodeId) {
+        let nodes = self.users.get_mut(node.user).map(|user| &mut user.nodes);
+        if let Some(count) = nodes.and_then(|nodes| nodes.get_mut(usize::from(node.offset))) {
+            *count = Count::default();
+        }
+    }
+
+    /// How much waits for each node of a user, at the offsets given: what is for one of them counts
+    /// for each. `None` as long as what waits from before is not known.
+    pub(super) fn waiting(&self, user: UserId, offsets: &[u8]) -> Option<Vec<Amount>> {
+        let user = self.users.get(user).filter(|user| !user.measuring)?;
+        let waiting = offsets.iter().map(|offset| {
+            let own = user.nodes.get(usize::from(*offset)).copied().unwrap_or_default();
+            let messages = i64::from(own.messages) + i64::from(user.to_one.messages);
+            let bytes = own.bytes + user.to_one.bytes;
+            Amount { messages: messages.max(0) as u64, bytes: bytes.max(0) as u64 }
+        });
+        Some(waiting.collect())
+    }
+
     /// The limit that the node's queue has reached, if it has.
     pub(super) fn full(&self, node: NodeId, limits: &Limits) -> Option<QueueLimit> {
         let user = self.users.get(node.user)?;

@@ -80,6 +80,13 @@ impl Check<'_> {
                 }
                 self.queues.insert(format!("{},{}", name::encode(called), node.offset));
             }
+            for offset in &user.dropped {
+                // The next start removes what is left of it.
+                self.queues.insert(format!("{},{offset}", name::encode(called)));
+                if usize::from(*offset) >= MAX_NODES || !offsets.insert(*offset) {
+                    self.wrong(path, format!("{called} has a node {offset} that was dropped"));
+                }
+            }
         }
         for (list, user, _) in directory.members() {
             if !name::is_valid(list) {

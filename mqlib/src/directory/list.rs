@@ -99,6 +99,15 @@ impl Directory {
         self.lists.get(list).map(|members| members.get(&user))
     }
 
+    /// The lists that a user is a full member of, in order.
+    pub fn lists_of(&self, user: UserId) -> Vec<&str> {
+        let lists = self.in_lists.get(&user).into_iter().flatten().map(|list| &**list);
+        let is_full = |list: &&str| self.membership(list, user) == Some(Some(&Member::Full));
+        let mut lists: Vec<_> = lists.filter(is_full).collect();
+        lists.sort_unstable();
+        lists
+    }
+
     /// The full members of a list.
     pub fn full_members(&self, list: &str) -> impl Iterator<Item = UserId> {
         let members = self.lists.get(list).into_iter().flatten();
@@ -231,7 +240,8 @@ impl Directory {
             return Err(ListError::TooManyMembers { list: list.to_owned(), limit });
         }
         let limit = limits.lists_per_user;
-        let full = |user: &UserId| self.in_lists.get(user).is_some_and(|count| *count >= limit);
+        let full =
+            |user: &UserId| self.in_lists.get(user).is_some_and(|lists| lists.len() >= limit);
         match new.into_iter().find(full) {
             Some(user) => {
                 let user = self.user(user).map(|user| user.name.to_string()).unwrap_or_default();
@@ -259,9 +269,9 @@ impl Directory {
         if members.is_empty() {
             self.lists.remove(list);
         }
-        if let Some(count) = self.in_lists.get_mut(&user) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(lists) = self.in_lists.get_mut(&user) {
+            lists.retain(|other| **other != *list);
+            if lists.is_empty() {
                 self.in_lists.remove(&user);
             }
         }

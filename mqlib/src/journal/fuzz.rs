@@ -54,7 +54,8 @@ impl<'a> Script<'a> {
                     let size = usize::from(byte) * usize::from(byte);
                     self.add(post(self.last.to_bits(), size));
                 }
-                0x80..0xa0 => self.add(Record::Delete(vec![self.last; 2], vec![node(1)])),
+                0x80..0x9c => self.add(Record::Delete(vec![self.last; 2], vec![node(1)])),
+                0x9c..0xa0 => self.add(Record::Drop(node(1))),
                 0xa0..0xd0 => self.write(),
                 0xd0..0xf0 => self.advance(),
                 _ => self.open(),
@@ -130,7 +131,7 @@ impl<'a> Script<'a> {
 fn id((_, record): &(Epoch, Record)) -> MessageId {
     match record {
         Record::Post(post) => post.id,
-        Record::Delete(..) | Record::End => MessageId::ZERO,
+        Record::Delete(..) | Record::Drop(_) | Record::End => MessageId::ZERO,
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) const EPOCH_AT: usize = 8;
 const POST: u8 = 1;
 const DELETE: u8 = 2;
 const END: u8 = 3;
+const DROP: u8 = 4;
 /// What is special about a post, added to its kind.
 const TO_ONE: u8 = 0x10;
 const STAGED: u8 = 0x20;
@@ -73,12 +74,16 @@ pub enum Record {
     Delete(Vec<MessageId>, Vec<NodeId>),
     /// The server stopped: all before it was durable.
     End,
+    /// A node was dropped, and nothing is left of it: what stands before it for that node, or of it,
+    /// counts no more.
+    Drop(NodeId),
 }
 
 impl Record {
     /// Appends the record to a batch, as the `index`th.
     pub(super) fn encode(&self, out: &mut AlignedBuf, place: Place, sequence: u64, index: u32) {
         let start = out.len();
+        let dropped;
         let (kind, id, nodes) = match self {
             Self::Post(post) => {
                 let mut kind = POST;
@@ -96,6 +101,10 @@ impl Record {
                 (DELETE, ids.first().copied().unwrap_or(MessageId::ZERO), nodes)
             }
             Self::End => (END, MessageId::ZERO, &Vec::new()),
+            Self::Drop(node) => {
+                dropped = vec![*node];
+                (DROP, MessageId::ZERO, &dropped)
+            }
         };
         // Checksum and length follow when all is written.
         let mut head = [0; FIXED + 16 + 4];
@@ -130,7 +139,7 @@ impl Record {
                     out.extend(&id.to_bits().to_le_bytes());
                 }
             }
-            Self::End => {}
+            Self::End | Self::Drop(_) => {}
         }
         let length = (out.len() - start - FIXED) as u32;
         let bytes = &mut out.as_mut_slice()[start..];
@@ -174,6 +183,9 @@ impl Record {
         }
         if kind == END {
             return Some(Self::End);
+        }
+        if kind == DROP {
+            return nodes.first().copied().map(Self::Drop);
         }
         if kind & !(TO_ONE | STAGED | GOES_ON | KEYED) != POST {
             return None;

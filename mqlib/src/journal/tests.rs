@@ -105,6 +105,7 @@ fn what_was_written_is_replayed_in_order_with_the_largest_id() {
         post(6, 100),
         Record::Delete(vec![MessageId::from_bits(6)], vec![node(2)]),
         Record::Delete([7, 8, 9].map(MessageId::from_bits).to_vec(), vec![node(2), node(3)]),
+        Record::Drop(node(3)),
         post(7, 2 * BLOCK),
         Record::Post(one),
     ];
@@ -231,7 +232,7 @@ fn a_block_lost_from_a_batch_that_another_followed_is_damage() {
             .into_iter()
             .map(|record| match record {
                 Record::Post(post) => post.id.to_bits(),
-                Record::Delete(..) | Record::End => 0,
+                Record::Delete(..) | Record::Drop(_) | Record::End => 0,
             })
             .collect();
         assert_eq!(ids, left);

@@ -21,6 +21,8 @@ pub(super) struct StoredUser {
     name: Arc<str>,
     aliases: Vec<Arc<str>>,
     nodes: Vec<StoredNode>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<u8>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,16 +71,22 @@ impl StoredUser {
     fn of(user: &User) -> Self {
         let nodes = user.nodes.iter();
         let nodes = nodes.map(|node| StoredNode { offset: node.offset, key: hex(&node.key.0) });
-        Self { name: user.name.clone(), aliases: user.aliases.clone(), nodes: nodes.collect() }
+        Self {
+            name: user.name.clone(),
+            aliases: user.aliases.clone(),
+            nodes: nodes.collect(),
+            dropped: user.dropped.to_vec(),
+        }
     }
 
     fn into_user(self) -> Option<User> {
-        let nodes = self
-            .nodes
-            .iter()
-            .map(|node| Some(Node { offset: node.offset, key: NodeKey(unhex(&node.key)?) }));
+        let nodes = self.nodes.iter().map(|node| {
+            let key = NodeKey(unhex(&node.key)?);
+            Some(Node { offset: node.offset, key, seen: None })
+        });
         let nodes = nodes.collect::<Option<_>>()?;
-        Some(User { name: self.name, aliases: self.aliases, nodes })
+        let dropped = self.dropped.into();
+        Some(User { name: self.name, aliases: self.aliases, nodes, dropped })
     }
 }
 

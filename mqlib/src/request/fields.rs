@@ -24,10 +24,11 @@ pub(super) const IDS: usize = 15;
 pub(super) const MEMBERS: usize = 16;
 pub(super) const TAKEOVER: usize = 17;
 pub(super) const INVITE: usize = 18;
+pub(super) const NODE: usize = 19;
 
-pub(super) const NAMES: [&str; 19] = [
+pub(super) const NAMES: [&str; 20] = [
     "op", "userId", "newNode", "aliases", "prevNode", "nodeId", "id", "to", "alias", "type",
-    "member", "etc", "noNodes", "v", "window", "ids", "members", "takeover", "invite",
+    "member", "etc", "noNodes", "v", "window", "ids", "members", "takeover", "invite", "node",
 ];
 
 /// The known fields of a JSON object; none of them for a JSON value that is no object.

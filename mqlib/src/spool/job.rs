@@ -98,6 +98,19 @@ pub enum Job {
         /// What it has got so far, but for what is for one node only.
         copied: Amount,
     },
+    /// Remove all that is left of a node, durably.
+    Empty {
+        /// To be handed back.
+        token: u64,
+        /// Its directory.
+        directory: Arc<str>,
+        /// The directory of the node that gets what only one node of the user is to have.
+        heir: Option<Arc<str>>,
+        /// What that one is not to get: it is acked.
+        except: Vec<MessageId>,
+        /// The file of what the node has posted.
+        posted: Arc<str>,
+    },
     /// Count what waits for nodes. Thousands of files may be looked at, so it is no job for the
     /// thread that reads for everyone.
     Measure {
@@ -156,6 +169,8 @@ pub enum JobDone {
     Staged(u64, Vec<u64>, io::Result<(u64, u32)>),
     /// A node has what another has; how much of it is new to it, but for what is for one node only.
     Copied(u64, io::Result<Amount>),
+    /// Nothing is left of a node.
+    Emptied(u64, io::Result<()>),
     /// What waits for nodes.
     Measured(u64, io::Result<Measured>),
     /// The files are durable.
@@ -237,6 +252,15 @@ impl Job {
                         JobDone::Again(Self::Copy { token, from, to, except, copied }, error)
                     }
                     result => JobDone::Copied(token, result.map(|()| copied)),
+                }
+            }
+            Self::Empty { token, directory, heir, except, posted } => {
+                match shop.empty(&directory, heir.as_deref(), &except, &posted) {
+                    Err(error) if is_full(&error) => JobDone::Again(
+                        Self::Empty { token, directory, heir, except, posted },
+                        error,
+                    ),
+                    result => JobDone::Emptied(token, result),
                 }
             }
             Self::Measure { token, up_to, directories, to_one } => {
@@ -352,7 +376,7 @@ pub(super) fn is_planted(error: &io::Error) -> bool {
 }
 
 /// Something else stands where a file should: a link, a directory, or what cannot be read as a file.
-fn is_no_file(error: &io::Error) -> bool {
+pub(super) fn is_no_file(error: &io::Error) -> bool {
     is_planted(error)
         || matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::IsADirectory)
         || error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error())
@@ -389,7 +413,7 @@ pub(super) struct Shop<'a> {
 }
 
 impl Shop<'_> {
-    fn remove(&mut self, path: &str) -> io::Result<()> {
+    pub(super) fn remove(&mut self, path: &str) -> io::Result<()> {
         match self.disk.unlink(path) {
             Err(error) if missing(&error) => Ok(()),
             result => result,
@@ -466,7 +490,7 @@ impl Shop<'_> {
     }
 
     /// What is in a queue's directory; nothing if there is none.
-    fn names(&mut self, directory: &str) -> io::Result<Vec<String>> {
+    pub(super) fn names(&mut self, directory: &str) -> io::Result<Vec<String>> {
         match self.disk.list(directory) {
             Err(error) if missing(&error) => Ok(Vec::new()),
             Err(error) if is_planted(&error) => {
@@ -550,7 +574,7 @@ impl Shop<'_> {
     }
 
     /// Takes a damaged file out of its queue, so that it is in nobody's way, and keeps it.
-    fn quarantine(&mut self, path: &str, why: &str) -> io::Result<()> {
+    pub(super) fn quarantine(&mut self, path: &str, why: &str) -> io::Result<()> {
         super::quarantine(self.disk, path, why).map(drop)
     }
 
@@ -581,8 +605,21 @@ impl Shop<'_> {
         except: &[MessageId],
         copied: &mut Amount,
     ) -> io::Result<()> {
-        let disk = self.disk;
         let names = self.names(from)?;
+        self.link_each(from, to, names, except, copied)?;
+        self.disk.sync_all()
+    }
+
+    /// Links what has these names in one directory into another. Not synced.
+    pub(super) fn link_each(
+        &mut self,
+        from: &str,
+        to: &str,
+        names: Vec<String>,
+        except: &[MessageId],
+        copied: &mut Amount,
+    ) -> io::Result<()> {
+        let disk = self.disk;
         for name in names {
             let Some((id, to_one)) = super::parse_name(&name) else { continue };
             if except.contains(&id) {
@@ -613,6 +650,6 @@ impl Shop<'_> {
                 }
             }
         }
-        self.disk.sync_all()
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Commits: what was submitted meanwhile becomes one batch, durable when the write returns.
 
+use super::dropping::Dropping;
 use super::index::Entry;
 use super::op::{Fatal, Refusal, SpoolDone, SpoolOp};
 use super::{ACK_HOLD, ACKS_HELD, Ack, Copying, Store, each};
@@ -17,6 +18,8 @@ struct Batch {
     posts: Vec<Post>,
     acks: Vec<Ack>,
     done: Vec<SpoolDone>,
+    /// Nodes of which nothing is left, by the tokens of who waits for that.
+    dropped: Vec<u64>,
     /// Nodes whose posts are to be recalled.
     recalls: Vec<(u64, NodeId)>,
 }
@@ -32,7 +35,7 @@ enum Taken {
 impl Batch {
     /// Has it nothing for the journal?
     fn is_empty(&self) -> bool {
-        self.posts.is_empty() && self.acks.is_empty()
+        self.posts.is_empty() && self.acks.is_empty() && self.dropped.is_empty()
     }
 }
 
@@ -50,6 +53,7 @@ impl Store {
         if posts || acks_due || self.acked >= ACKS_HELD {
             self.add_acks(&mut batch)?;
         }
+        self.add_drops(&mut batch)?;
         let mut more = false;
         while let Some(op) = self.ordered.pop_front() {
             match op {
@@ -61,6 +65,9 @@ impl Store {
                 SpoolOp::Copy(token, from, to) if batch.posts.is_empty() => {
                     let last = self.last_id;
                     self.copies.push(Copying { token, from, to, last });
+                }
+                SpoolOp::Drop(token, node, heir) if batch.posts.is_empty() => {
+                    self.drops.push(Dropping::new(token, node, heir));
                 }
                 SpoolOp::Recall(token, node) => batch.recalls.push((token, node)),
                 SpoolOp::Commit(post) => match self.commit_posts(post, &mut batch)? {
@@ -81,6 +88,7 @@ impl Store {
             }
         }
         self.write(now, batch)?;
+        self.drop_nodes();
         self.file(now);
         self.copy();
         Ok(more)
@@ -114,7 +122,7 @@ impl Store {
         let added = room && self.add(&records, batch.is_empty())?;
         let posts = records.into_iter().filter_map(|record| match record {
             Record::Post(post) => Some(post),
-            Record::Delete(..) | Record::End => None,
+            Record::Delete(..) | Record::Drop(_) | Record::End => None,
         });
         if !added {
             return Ok(Taken::Not(posts.collect()));
@@ -183,6 +191,18 @@ impl Store {
         Ok(())
     }
 
+    /// Adds that nothing is left of nodes.
+    fn add_drops(&mut self, batch: &mut Batch) -> Result<(), Fatal> {
+        while let Some((token, node)) = self.next_emptied() {
+            if !self.add(&[Record::Drop(node)], batch.is_empty())? {
+                return Ok(());
+            }
+            self.drops.retain(|dropping| dropping.token() != token);
+            batch.dropped.push(token);
+        }
+        Ok(())
+    }
+
     fn write(&mut self, now: Duration, batch: Batch) -> Result<(), Fatal> {
         if !batch.edits.is_empty() {
             self.registry.commit(batch.edits.iter())?;
@@ -211,6 +231,7 @@ impl Store {
             self.unlink(node, ids);
         }
         self.done.extend(batch.done);
+        self.done.extend(batch.dropped.into_iter().map(SpoolDone::Dropped));
         for (token, node) in batch.recalls {
             self.recall(token, node);
         }

@@ -40,6 +40,7 @@ impl Store {
     /// Gives out files to be written: what has waited long enough, all if something waits for it.
     pub(super) fn file(&mut self, now: Duration) {
         let urgent = !self.copies.is_empty()
+            || !self.drops.is_empty()
             || self.index.live() * 2 > self.config.backlog
             || self.usage.is_short_of(self.journal.segments());
         while self.filing_jobs < FILING_JOBS && self.retry_at.is_none() {
@@ -78,7 +79,7 @@ impl Store {
                     let mut except = self.deleting.of(copying.from);
                     except.extend(self.deleting.of(copying.to));
                     let (token, copied) = (copying.token, Amount::default());
-                    self.holds.begin(token, [copying.to].into());
+                    self.holds.begin(token, [copying.from, copying.to].into());
                     self.jobs.push_back(Job::Copy { token, from, to, except, copied });
                 }
                 (Some(_), Some(_)) => waiting.push(copying),
@@ -177,7 +178,8 @@ impl Store {
                         Ok(ReadMessage::Missing) => None,
                         Ok(ReadMessage::Damaged { why, len, to_one }) => {
                             let kept = spool::QUARANTINE;
-                            let text = format!("message {id} is damaged: {why}; its file is in {kept}");
+                            let text =
+                                format!("message {id} is damaged: {why}; its file is in {kept}");
                             self.done.push_back(SpoolDone::Trouble(text));
                             // Another node's file of one that is for one node only may be whole.
                             self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
@@ -210,6 +212,10 @@ impl Store {
                 self.release(token);
                 self.done.push_back(SpoolDone::Copied(token, copied));
             }
+            JobDone::Emptied(token, result) => {
+                result.map_err(Fatal::Spool)?;
+                self.emptied(token);
+            }
             JobDone::Measured(token, result) => {
                 self.measured(token, result.map_err(Fatal::Spool)?);
             }
@@ -238,6 +244,7 @@ impl Store {
             }
             JobDone::Nothing => {}
         }
+        self.drop_nodes();
         self.file(now);
         self.copy();
         Ok(())

@@ -15,23 +15,33 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 #[derive(Debug)]
 pub(super) struct Measuring {
     nodes: Vec<NodeId>,
+    /// Others, of which only what is for one node counts.
+    dropped: Vec<NodeId>,
     /// What is in the journal only.
     unfiled: Measured,
 }
 
 impl Store {
-    pub(super) fn measure(&mut self, token: u64, up_to: MessageId, nodes: Vec<NodeId>) {
+    pub(super) fn measure(
+        &mut self,
+        token: u64,
+        up_to: MessageId,
+        nodes: Vec<NodeId>,
+        dropped: Vec<NodeId>,
+    ) {
+        // Those that are dropped first: what they leave to others goes there before it goes here.
+        let all: Vec<NodeId> = dropped.iter().chain(&nodes).copied().collect();
         let mut unfiled = Measured::default();
         let mut except: HashMap<NodeId, HashSet<MessageId>> = HashMap::new();
         let mut to_one = HashSet::new();
-        for node in &nodes {
+        for node in &all {
             let deleting = self.deleting.of(*node);
             if !deleting.is_empty() {
                 to_one.extend(deleting.iter().copied());
                 except.entry(*node).or_default().extend(deleting);
             }
         }
-        let set: BTreeSet<NodeId> = nodes.iter().copied().collect();
+        let set: BTreeSet<NodeId> = all.iter().copied().collect();
         // What was committed in this life, for users that were met before, is acked: else they would
         // still be counted.
         for entry in self.index.iter().take_while(|entry| entry.id <= self.recovered_to) {
@@ -46,22 +56,24 @@ impl Store {
                 }
             }
         }
-        let mut directories = Vec::with_capacity(nodes.len());
-        for &node in &nodes {
+        let mut directories = Vec::with_capacity(all.len());
+        for &node in &all {
             // A user that is gone has nothing.
             let Some(directory) = self.directory(node) else { continue };
             let except = except.remove(&node).unwrap_or_default();
             directories.push(ToMeasure { node, directory, except });
         }
         self.holds.begin(token, set);
-        self.measuring.insert(token, Measuring { nodes, unfiled });
+        self.measuring.insert(token, Measuring { nodes, dropped, unfiled });
         self.jobs.push_back(Job::Measure { token, up_to, directories, to_one });
     }
 
     /// The directories have been counted.
     pub(super) fn measured(&mut self, token: u64, mut found: Measured) {
-        let Some(Measuring { nodes, unfiled }) = self.measuring.remove(&token) else { return };
+        let Some(measuring) = self.measuring.remove(&token) else { return };
+        let Measuring { nodes, dropped, unfiled } = measuring;
         found.merge(unfiled);
+        found.nodes.retain(|node, _| !dropped.contains(node));
         self.done.push_back(SpoolDone::Measured(nodes, found));
         self.release(token);
     }

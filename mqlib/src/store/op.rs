@@ -27,9 +27,14 @@ pub enum SpoolOp {
     Read(NodeId, MessageId, bool),
     /// Give the second node all that waits for the first, durably. Answered by `Copied`.
     Copy(u64, NodeId, NodeId),
+    /// Remove all that is left of a node that the directory no longer knows, durably: what waits for
+    /// it, and what it has posted. What only one node of its user is to have goes to the second.
+    /// Answered by `Dropped`.
+    Drop(u64, NodeId, Option<NodeId>),
     /// How much waits for nodes now, up to an id; nothing later is theirs yet, nor is anything being
-    /// copied to them. Answered by `Measured`.
-    Measure(u64, MessageId, Vec<NodeId>),
+    /// copied to them. Of the others, which are being dropped, what is for one node of their users
+    /// counts, too. Answered by `Measured`.
+    Measure(u64, MessageId, Vec<NodeId>, Vec<NodeId>),
     /// Take a large body, in so many copies, behind a header of so many bytes. Answered by `Staged`.
     Stage(u64, Bytes, usize, usize),
     /// These large bodies are not needed.
@@ -60,6 +65,8 @@ pub enum SpoolDone {
     /// The node has all that the other has; how much of it is new to it, but for what is for one node
     /// only.
     Copied(u64, Amount),
+    /// Nothing is left of the node.
+    Dropped(u64),
     /// How much waited for these nodes when that was asked.
     Measured(Vec<NodeId>, Measured),
     /// The copies of a large body: number, length, checksum.

@@ -80,6 +80,19 @@ impl Recent {
         self.uses.values().filter_map(|used| used.posts.get(&node)).flatten().copied().collect()
     }
 
+    /// Are posts of a node's being put into its file?
+    pub(super) fn is_leaving(&self, node: NodeId) -> bool {
+        self.uses.values().any(|used| used.leaving && used.posts.contains_key(&node))
+    }
+
+    /// A node is no more.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.places.remove(&node);
+        for used in self.uses.values_mut() {
+            used.posts.remove(&node);
+        }
+    }
+
     /// Are all in files that are to be?
     pub(super) fn is_settled(&self) -> bool {
         self.uses.values().all(|used| !used.full)

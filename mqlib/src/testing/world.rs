@@ -10,11 +10,11 @@ use super::disk::SimDisk;
 use super::history::{History, NodeRef, PostRef, Violation};
 use super::{Mutation, Report};
 use crate::broker::{Broker, Input, LinkId, Output};
-use crate::directory::Credential;
+use crate::directory::{Credential, Edit, User};
 use crate::disk::Disk;
 use crate::id::MessageId;
 use crate::limits::Limits;
-use crate::node::NodeId;
+use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::quit::Quit;
 use crate::registry::Birth;
@@ -75,6 +75,11 @@ pub(super) struct World {
     /// Those that were taken over, and are about to end.
     taken_over: Vec<LinkId>,
     takeovers: u64,
+    /// Nodes that are being dropped, each with its heir, by the token of the operation.
+    dropping: HashMap<u64, (NodeId, NodeId)>,
+    /// Which client each node is.
+    owners: HashMap<NodeId, usize>,
+    dropped: u64,
     /// No more faults: the world comes to rest,
     calm: bool,
     /// after so many posts more.
@@ -103,6 +108,9 @@ impl World {
             ghosts: Vec::new(),
             taken_over: Vec::new(),
             takeovers: 0,
+            dropping: HashMap::new(),
+            owners: HashMap::new(),
+            dropped: 0,
             calm: false,
             posts_left: POSTS,
         }
@@ -120,6 +128,7 @@ impl World {
             crashes: self.crashes,
             takeovers: self.takeovers,
             full: self.full,
+            dropped: self.dropped,
         })
     }
 
@@ -165,6 +174,10 @@ impl World {
                     };
                     let broker = Broker::new(limits, opened);
                     self.check_directory(&broker)?;
+                    self.owners.clear();
+                    for (id, user) in broker.directory().users() {
+                        self.learn_owners(id, user);
+                    }
                     self.server = Some(Server {
                         broker,
                         store,
@@ -191,6 +204,8 @@ impl World {
         self.server = None;
         self.ghosts.clear();
         self.taken_over.clear();
+        // Whether they are gone the directory says: if so, the next life goes on.
+        self.dropping.clear();
         for client in &mut self.clients {
             client.disconnected();
         }
@@ -204,6 +219,21 @@ impl World {
             self.disk.crash_at(after);
         }
         self.start()
+    }
+
+    /// Remembers which client each node of a user's is, as its key tells. One that was dropped just now
+    /// is nobody's.
+    fn learn_owners(&mut self, id: UserId, user: &User) {
+        for node in &user.nodes {
+            let owner = usize::from(node.key.0[0]);
+            self.owners.insert(NodeId { user: id, offset: node.offset }, owner);
+        }
+        for &offset in &user.dropped {
+            let node = NodeId { user: id, offset };
+            if let Some(number) = self.owners.remove(&node) {
+                self.loses_node(number, node);
+            }
+        }
     }
 
     /// Whatever the server confirmed it still knows.
@@ -296,7 +326,12 @@ impl World {
         let Some(server) = &mut self.server else { return Ok(()) };
         if !server.jobs.is_empty() {
             let chosen = self.rng.random_range(0..server.jobs.len());
-            let done = server.jobs.swap_remove(chosen).run(&server.disk, &mut |_| ());
+            let done = match server.jobs.swap_remove(chosen) {
+                Job::Empty { token, .. } if self.mutation == Mutation::KeepQueues => {
+                    JobDone::Emptied(token, Ok(()))
+                }
+                job => job.run(&server.disk, &mut |_| ()),
+            };
             server.jobs_done.push_back(done);
         }
         if self.disk.is_down() { self.after(false) } else { Ok(()) }
@@ -316,8 +351,18 @@ impl World {
             {
                 server.staged.extend(copies.iter().map(|copy| (copy.number(), post)));
             }
-            if let SpoolDone::Refused(id, _) = &done {
-                self.history.not_stored(*id);
+            if let SpoolDone::Dropped(token) = &done
+                && let Some((node, heir)) = self.dropping.remove(token)
+            {
+                self.dropped += 1;
+                self.history.dropped(node.into(), heir.into());
+                let name = server.broker.directory().user(node.user).map(|user| &*user.name);
+                let name = name.unwrap_or_default();
+                let left = server.disk.list(&spool::directory(name, node)).unwrap_or_default();
+                let posted = server.disk.exists(&spool::posted_path(name, node));
+                if !left.is_empty() || posted.unwrap_or(false) {
+                    return Err(Violation::Stuck(format!("{left:?} stays of {node:?}")));
+                }
             }
             server.broker.handle(now, Input::Spool(done));
         }
@@ -329,6 +374,9 @@ impl World {
         let Some(server) = &mut self.server else { return Ok(()) };
         let early = self.mutation == Mutation::AckBeforeCommit;
         while let Some(mut done) = server.store.poll_done() {
+            if let SpoolDone::Refused(id, _) = &done {
+                self.history.not_stored(*id);
+            }
             if let SpoolDone::Recalled(_, _, posts) = &mut done
                 && self.mutation == Mutation::ForgetPosts
             {
@@ -359,6 +407,12 @@ impl World {
         }
         if server.store.finish(now).is_ok() && server.store.is_acked() {
             self.history.deletes_are_durable();
+        }
+        // Its poster will not hear of it.
+        while let Some(done) = server.store.poll_done() {
+            if let SpoolDone::Refused(id, _) = done {
+                self.history.not_stored(id);
+            }
         }
         self.crash()
     }
@@ -412,6 +466,17 @@ impl World {
                     server.done.push_back(SpoolDone::Committed(post.id));
                 }
             }
+            SpoolOp::Edit(_, edits) => {
+                for edit in edits {
+                    if let Edit::User(id, user) = edit {
+                        self.learn_owners(*id, user);
+                    }
+                }
+            }
+            SpoolOp::Drop(token, node, Some(heir)) => {
+                self.dropping.insert(*token, (*node, *heir));
+                self.history.dropping((*node).into(), (*heir).into());
+            }
             SpoolOp::Copy(_, _, to) => self.history.copying((*to).into()),
             SpoolOp::Delete(ids, nodes) => {
                 for id in ids {
@@ -422,7 +487,9 @@ impl World {
             }
             _ => {}
         }
-        server.ops.push_back(op);
+        if let Some(server) = &mut self.server {
+            server.ops.push_back(op);
+        }
         self.history.verdict()
     }
 

@@ -70,10 +70,19 @@ impl Changes {
             }
         };
         let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
-            for directory in directories(config) {
-                watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+            let mut watched = BTreeSet::new();
+            // A link that leads elsewhere meanwhile is not told of: once more, until nothing is new.
+            loop {
+                let found = directories(config);
+                let mut new = found.difference(&watched).peekable();
+                if new.peek().is_none() {
+                    return Ok(watcher);
+                }
+                for directory in new {
+                    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+                }
+                watched.extend(found);
             }
-            Ok(watcher)
         });
         if let Err(error) = &watcher {
             tracing::debug!("certificates are looked at every {LOOK:?} only: {error}");

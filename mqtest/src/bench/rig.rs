@@ -148,6 +148,19 @@ impl Rig {
             format!("the server {state}; its log ends with:\n{}\n", self.server.log_tail())
         })
     }
+
+    /// The outcome of an attack on the server; that it has ended of it is a finding, in words.
+    pub(crate) fn survived<T>(
+        &mut self,
+        outcome: anyhow::Result<T>,
+    ) -> anyhow::Result<Result<T, String>> {
+        match (outcome, self.server.exited()) {
+            (Err(error), Ok(Some(status))) => {
+                Ok(Err(format!("the server has ended ({status}): {error:#}")))
+            }
+            (outcome, _) => self.explain(outcome).map(Ok),
+        }
+    }
 }
 
 /// Lets all links come from one address.

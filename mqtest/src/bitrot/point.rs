@@ -228,6 +228,12 @@ impl Point {
                 Violation::Lost { post, .. } if at_risk.contains(&post.seq) => {
                     lost.insert(post.seq);
                 }
+                // A post that was lost, and is posted again, comes behind what was posted later.
+                Violation::SenderOrder { post, .. }
+                    if at_risk.contains(&post.seq) && !told.is_empty() =>
+                {
+                    lost.insert(post.seq);
+                }
                 // What a node has acked, and what it has posted, may be forgotten with the record.
                 Violation::Deleted { .. } | Violation::Twice { .. } | Violation::Id { .. }
                     if self.part() == "journal" && !told.is_empty() => {}

@@ -31,7 +31,8 @@ clock is left alone), and starts the server again in between.
 Shown: ids increase for every node, nothing is sent again early (and it is sent again: timers keep \
 going), and what `mqtest crash` shows besides.
 
-Needs libfaketime (package faketime).";
+Needs libfaketime (package faketime). With --negative-control the monotonic clock jumps, too, so that \
+timers fire early, which must be found out: the exit code is 1 then.";
 
 /// The clock jumps by a year, forth and back
 #[derive(Debug, Args)]
@@ -40,6 +41,9 @@ pub(crate) struct ClocksArgs {
     /// How often the clock jumps
     #[arg(long, value_name = "N", default_value_t = 10)]
     jumps: u32,
+    /// The monotonic clock jumps, too: timers that fire early must be found out
+    #[arg(long)]
+    negative_control: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -56,11 +60,13 @@ pub(crate) async fn run(args: ClocksArgs) -> anyhow::Result<bool> {
         ("LD_PRELOAD", library.display().to_string()),
         ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
         ("FAKETIME_NO_CACHE", "1".into()),
-        ("DONT_FAKE_MONOTONIC", "1".into()),
     ];
-    let env: Vec<_> = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let steady = [("DONT_FAKE_MONOTONIC", "1".into())];
+    let env = env.into_iter().chain(steady.into_iter().filter(|_| !args.negative_control));
+    let env: Vec<_> = env.map(|(name, value)| (name.to_owned(), value)).collect();
     let mut left = args.jumps;
-    let mut jump = 0;
+    // A clock that only goes back is the start's to the server: the control begins in the past.
+    let mut jump = usize::from(args.negative_control);
     while left > 0 && !trial.is_broken() {
         std::fs::write(&clock, OFFSETS[jump % OFFSETS.len()])?;
         let mut server = trial.server(Vec::new(), env.clone()).await?;

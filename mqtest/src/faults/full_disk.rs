@@ -32,7 +32,8 @@ Shown: posts are refused with `storage failure: disk full`, and what was refused
 deliveries and acks go on; the server neither ends nor loses what it acked; a registration on the full \
 disk is refused or kept; posts are taken again within 5 s of there being room.
 
-Needs root (a mount namespace of its own), unshare and mkfs.ext4.";
+Needs root (a mount namespace of its own), unshare and mkfs.ext4. With --negative-control no room is made \
+before the posts are awaited; that they do not come must be found out: the exit code is 1 then.";
 
 /// The disk is full at any step, and has room again
 #[derive(Debug, Args)]
@@ -41,6 +42,9 @@ pub(crate) struct FullDiskArgs {
     /// How often the disk fills up
     #[arg(long, value_name = "N", default_value_t = 10)]
     points: u32,
+    /// No room is made: that posts are not taken again must be found out
+    #[arg(long)]
+    negative_control: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -69,10 +73,15 @@ pub(crate) async fn run(args: FullDiskArgs) -> anyhow::Result<bool> {
         let late = trial.crowd.begin(server.addr(), Stage::Drain);
         let delivered = until(RESUME, || trial.crowd.counts().deliveries > before).await;
         trial.crowd.end(late).await?;
-        std::fs::remove_file(&ballast).context("cannot make room")?;
+        if !args.negative_control {
+            std::fs::remove_file(&ballast).context("cannot make room")?;
+        }
         let (start, acked) = (Instant::now(), trial.crowd.counts().acked);
         let resumed = until(RESUME, || trial.crowd.counts().acked > acked).await;
         slowest = slowest.max(start.elapsed());
+        if args.negative_control {
+            std::fs::remove_file(&ballast).context("cannot make room")?;
+        }
         let what = format!("point {point}");
         if noticed && !delivered {
             trial.broken.push(format!("{what}: nothing was delivered on the full disk"));

@@ -21,7 +21,8 @@ durable by itself, O_DSYNC), fdatasync, fsync or syncfs.
 Shown: the server exits with an error and acks nothing more, it never syncs the same file again, and a \
 start afterwards finds all that was acked.
 
-Needs strace.";
+Needs strace. With --negative-control the failing call says that it has done its work, as a server sees \
+it that ignores the error; it must be found out that this one works on: the exit code is 1 then.";
 
 /// A sync fails once: the server ends, and a start recovers
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ pub(crate) struct SyncFailureArgs {
     /// How often a sync fails, in turns of the four kinds
     #[arg(long, value_name = "N", default_value_t = 16)]
     points: u32,
+    /// The call fails, and says that it has not: that the server works on must be found out
+    #[arg(long)]
+    negative_control: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -48,7 +52,12 @@ pub(crate) async fn run(args: SyncFailureArgs) -> anyhow::Result<bool> {
         let (call, of_journal, most) = FAILURES[point as usize % FAILURES.len()];
         let nth = 1 + (point / FAILURES.len() as u32 * 7) % most;
         let files = if of_journal { journal.as_slice() } else { &[] };
-        let wrapper = strace::inject(call, &format!("error=EIO:when={nth}"), files, &log);
+        let fault = match (args.negative_control, of_journal) {
+            (false, _) => "error=EIO",
+            (true, true) => "retval=4096",
+            (true, false) => "retval=0",
+        };
+        let wrapper = strace::inject(call, &format!("{fault}:when={nth}"), files, &log);
         let what = format!("{call} {nth}");
         match trial.server(wrapper, Vec::new()).await {
             Err(error) if format!("{error:#}").contains("exit status") => at_start += 1,

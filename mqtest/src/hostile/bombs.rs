@@ -123,8 +123,12 @@ pub(crate) async fn measure(args: BombsArgs, command: String) -> anyhow::Result<
     let (users, links) = (VICTIM + 1 + args.each, args.announcing + args.each);
     let make = |store: &Path| population::make(store, users, users);
     let mut rig = Rig::start_on(&args.common, links, make).await?;
-    let outcome = attack(&rig, &args, command).await;
-    rig.explain(outcome)
+    let outcome = attack(&rig, &args, command.clone()).await;
+    Ok(rig.survived(outcome)?.unwrap_or_else(|ended| {
+        let mut report = Report::new("bombs", command);
+        report.broken(ended);
+        report
+    }))
 }
 
 async fn attack(rig: &Rig, args: &BombsArgs, command: String) -> anyhow::Result<Report> {

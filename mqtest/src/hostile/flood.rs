@@ -86,7 +86,10 @@ pub(crate) async fn measure(args: FloodArgs, command: String) -> anyhow::Result<
         let links = args.sockets.max(FILES as u32 + 100);
         let mut rig = Rig::start_on(&args.common, links, make).await?;
         let outcome = attack(&rig, &args, kind, &mut report).await;
-        rig.explain(outcome.with_context(|| format!("attack by {kind:?}")))?;
+        let outcome = outcome.with_context(|| format!("attack by {kind:?}"));
+        if let Err(ended) = rig.survived(outcome)? {
+            report.broken(ended);
+        }
     }
     Ok(report)
 }
@@ -125,8 +128,10 @@ async fn attack(
     put(report, "done", "attempts of the strangers", done.attempts as f64, "");
     put(report, "closed", "of these ended by the server", done.closed as f64, "");
     put(report, "held_s", "longest that the server held one", done.longest.as_secs_f64(), "s");
-    put(report, "tries", "logins with a post meanwhile", f64::from(friend.tries), "");
-    put(report, "slowest_ms", "slowest login", friend.slowest.as_secs_f64() * 1e3, "ms");
+    if friend.tries > 0 {
+        put(report, "tries", "logins with a post meanwhile", f64::from(friend.tries), "");
+        put(report, "slowest_ms", "slowest login", friend.slowest.as_secs_f64() * 1e3, "ms");
+    }
     put(report, "open_files", "files that the server had open at most", open as f64, "");
     put(report, "peak_mib", "server memory at most", peak, "MiB");
     if done.attempts == 0 || kind == Kind::Descriptors && open < FILES as usize - 10 {

@@ -129,7 +129,7 @@ fn a_receipt_says_whom_a_post_did_not_reach() {
         etc.len()
     );
     let message = format!("{:<4x}{header}{etc}", header.len());
-    world.session.received(world.now, &message.into(), 0);
+    world.session.received(world.now, &message.into(), 0.0);
     let Some(Event::Settled(_, Ok(receipt))) = world.session.poll_event() else { panic!("none") };
     assert_eq!(receipt.warnings, ["b: queue full, limit 3 messages"]);
     let failed = [("b".to_owned(), "queue full, limit 3 messages".to_owned())];
@@ -157,12 +157,12 @@ fn a_server_of_version_1_is_spoken_to_in_version_1() {
     let ack = |id: &str| format!(r#"{{"op":"ack","id":"{id}","type":"ok"}}"#);
     assert_eq!(world.sent(), [ack("m1"), ack("m2")]);
     let several = list_add(&["bob", "carol"]);
-    assert!(matches!(world.session.submit(&several), Err(Error::Argument(_))));
-    world.session.submit(&list_add(&["bob"])).unwrap();
+    assert!(matches!(world.session.submit(world.now, &several, None), Err(Error::Argument(_))));
+    world.session.submit(world.now, &list_add(&["bob"]), None).unwrap();
     assert!(world.sent()[0].ends_with(r#""member":"bob"}"#));
     // It may be another one next time.
     world.reconnect();
-    world.session.submit(&several).unwrap();
+    world.session.submit(world.now, &several, None).unwrap();
     assert!(world.sent()[1].ends_with(r#""members":["bob","carol"]}"#));
 }
 
@@ -184,9 +184,9 @@ fn a_post_larger_than_the_server_takes_fails_at_once_and_the_link_stays() {
         let message = Message::data(vec![b'x'; size - 4 - header]);
         Request::Post { to: To::user("bob"), message }
     };
-    assert!(matches!(world.session.submit(&post(201)), Err(Error::TooLarge(200))));
+    assert!(matches!(world.session.submit(world.now, &post(201), None), Err(Error::TooLarge(200))));
     assert!(world.sent().is_empty());
-    world.session.submit(&post(200)).unwrap();
+    world.session.submit(world.now, &post(200), None).unwrap();
     assert_eq!(world.sent()[0].len(), 196);
 }
 
@@ -196,8 +196,11 @@ fn what_waits_and_is_too_much_for_the_server_that_comes_back_fails() {
     world.log_in_to(&WELCOME.replace("200", "1000"));
     world.lose();
     let message = Message::data(vec![b'x'; 500]);
-    let large = world.session.submit(&Request::Post { to: To::user("bob"), message }).unwrap();
-    let several = world.session.submit(&list_add(&["bob", "carol"])).unwrap();
+    let large = world
+        .session
+        .submit(world.now, &Request::Post { to: To::user("bob"), message }, None)
+        .unwrap();
+    let several = world.session.submit(world.now, &list_add(&["bob", "carol"]), None).unwrap();
     let small = world.post("a");
     world.wait();
     world.log_in();

@@ -170,6 +170,28 @@ impl Message {
         }
     }
 
+    /// What is for one node may pass from a node that is dropped, which may have got it by a copy, to
+    /// another.
+    pub(super) fn may_pass(&mut self, node: NodeRef, heir: NodeRef) {
+        if let Meant::Nodes(nodes) = &mut self.meant
+            && self.to_one
+            && nodes.iter().any(|other| other.user == node.user)
+        {
+            nodes.insert(heir);
+        }
+    }
+
+    /// A node is no more; what was for it alone of its user's is another's.
+    pub(super) fn dropped(&mut self, node: NodeRef, heir: NodeRef) {
+        if self.missing.remove(&node) && self.to_one && self.missing.is_empty() {
+            self.missing.insert(heir);
+        }
+        self.done.remove(&node);
+        if let Meant::Nodes(nodes) = &mut self.meant {
+            nodes.remove(&node);
+        }
+    }
+
     /// Where it is lost, at the end.
     pub(super) fn lost(&self, post: PostRef) -> impl Iterator<Item = (PostRef, NodeRef)> {
         let nodes = if self.to_one { 1 } else { usize::MAX };

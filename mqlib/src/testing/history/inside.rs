@@ -78,6 +78,23 @@ impl History {
         self.messages.iter().filter(waits).map(|(id, _)| *id).collect()
     }
 
+    /// `node` is being dropped: what one node of its user is to have may come to `heir` from now on.
+    pub fn dropping(&mut self, node: NodeRef, heir: NodeRef) {
+        for message in self.messages.values_mut() {
+            message.may_pass(node, heir);
+        }
+    }
+
+    /// Nothing is left of `node`: it is promised nothing any more, and whoever is called so next is
+    /// another one.
+    pub fn dropped(&mut self, node: NodeRef, heir: NodeRef) {
+        for message in self.messages.values_mut() {
+            message.dropped(node, heir);
+        }
+        self.deleting.retain(|(other, _)| *other != node);
+        self.receivers.remove(&node);
+    }
+
     /// A queue was copied: of what waited, all that `from` has not acked meanwhile is `to`'s.
     pub fn copied(&mut self, from: NodeRef, to: NodeRef, waiting: &[MessageId]) {
         for id in waiting {

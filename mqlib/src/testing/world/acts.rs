@@ -23,7 +23,8 @@ impl World {
             self.unheard(message);
             return Ok(());
         };
-        let node = self.node_id(number);
+        // As it was when this was sent: the directory may be ahead.
+        let node = self.owners.iter().find(|(_, owner)| **owner == number).map(|(node, _)| *node);
         let client = &mut self.clients[number];
         let Ok(reply) = Reply::parse(message) else {
             return Err(Violation::Stuck(format!("{number} got no message: {message:?}")));
@@ -133,7 +134,8 @@ impl World {
                 // What waits would be copied, again and again.
                 _ if self.calm && self.posts_left == 0 => {}
                 17 => self.edit_list(number, link),
-                18 => self.add_node(number, link),
+                18 if self.chance(70) => self.add_node(number, link),
+                18 => self.drop_node(number, link),
                 _ => {
                     let received = std::mem::take(&mut self.clients[number].received);
                     self.clients[number].disconnected();
@@ -220,6 +222,43 @@ impl World {
         }
         let node = self.rng.random_range(1..NODES);
         self.add(number, link, number / NODES, node);
+    }
+
+    /// Drops a node of the client's user, perhaps its own; never the first, by which others are added.
+    fn drop_node(&mut self, number: usize, link: LinkId) {
+        let node = number / NODES * NODES + self.rng.random_range(1..NODES);
+        let Some(dropped) = self.node_id(node).filter(|_| self.clients[number].speaks_v2) else {
+            return;
+        };
+        let request = Request::DropNode { id: "drop".into(), node: dropped.offset.into() };
+        self.ask(link, Op::DropNode, request, Credential::Empty, Credential::Empty);
+    }
+
+    /// A client's node is being dropped: it is promised nothing any more, and whoever comes back under
+    /// its name is another poster.
+    pub(super) fn loses_node(&mut self, number: usize, node: NodeId) {
+        let client = &mut self.clients[number];
+        client.confirmed = false;
+        client.reposts.clear();
+        let mut unanswered = std::mem::take(&mut client.loose);
+        unanswered.extend(std::mem::take(&mut client.unacked).into_keys());
+        // It may be about to hear that the node exists, and must not take that for the next one.
+        let link = client.link.filter(|_| !client.logged_in);
+        if let Some(link) = link {
+            client.disconnected();
+            self.handle(Input::Closed(link));
+        }
+        for post in unanswered {
+            if let Some(post) = post_ref(&self.senders, post) {
+                self.history.abandoned(post);
+            }
+        }
+        for meant in self.meant.values_mut() {
+            meant.retain(|other| *other != node);
+        }
+        if let Some(server) = &mut self.server {
+            server.copying.retain(|_, (_, to, _)| *to != node);
+        }
     }
 
     pub(super) fn ask(
