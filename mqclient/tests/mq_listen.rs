@@ -39,6 +39,16 @@ fn messages_are_printed_in_order_and_acked() {
 }
 
 #[test]
+fn what_was_acked_is_kept_in_the_profile_for_the_next_start() {
+    let server = Server::start();
+    let shell = alice_and_bob(&server);
+    let id = shell.mq(&["post", "bob", "one"]).ok();
+    shell.mq(&["-p", "bob", "listen", "-n", "1"]).ok();
+    let kept = fs::read_to_string(shell.config().join("profiles/bob/acked")).unwrap();
+    assert!(kept.contains(id.trim()), "{kept}");
+}
+
+#[test]
 fn no_message_commands_the_terminal_or_looks_like_another() {
     let server = Server::start();
     let shell = alice_and_bob(&server);

@@ -27,9 +27,22 @@ pub(crate) async fn log_in(
     window: usize,
     link: &LinkArgs,
 ) -> Result<Client, Failure> {
+    connect(configure(settings, secret, window, link)?).await
+}
+
+fn configure(
+    settings: &Settings,
+    secret: &NodeName,
+    window: usize,
+    link: &LinkArgs,
+) -> Result<Config, Failure> {
     let mut config = Config::new(settings.server()?, &settings.user, secret.reveal());
     (config.window, config.takeover) = (window, link.takeover);
     config.max_message = MAX_MESSAGE;
+    Ok(config)
+}
+
+async fn connect(config: Config) -> Result<Client, Failure> {
     let since = Instant::now();
     loop {
         match Client::connect(config.clone()).await {
@@ -103,7 +116,9 @@ impl Host {
             }
             sleep(PAUSE).await;
         };
-        let client = log_in(&profile.settings, &profile.secret, window, link).await?;
+        let config = configure(&profile.settings, &profile.secret, window, link)?;
+        // What it has shown or done is not shown or done again after a crash.
+        let client = connect(config.memory(profile.memory())).await?;
         let desk = Desk::new(&client);
         let relay = Relay::open(profile, desk.clone())?;
         Ok(Self { client, desk, relay, _lock: lock })

@@ -90,6 +90,11 @@ impl Profile {
         self.dir.join("socket")
     }
 
+    /// Where `mq listen` and `mq chat` keep which messages they acked lately.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.dir.join("acked")
+    }
+
     /// The right to log in; none while another process has it.
     pub(crate) fn lock(&self) -> Result<Option<Lock>, Failure> {
         let path = self.dir.join("lock");
