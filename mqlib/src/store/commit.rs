@@ -58,6 +58,13 @@ impl Store {
         while let Some(op) = self.ordered.pop_front() {
             match op {
                 SpoolOp::Edit(token, edits) => {
+                    if batch.edits.is_empty() && !self.may_edit(now) {
+                        self.ordered.push_front(SpoolOp::Edit(token, edits));
+                        if self.space.is_short() {
+                            self.refuse_posts(&mut batch);
+                        }
+                        break;
+                    }
                     self.learn_names(&edits);
                     batch.edits.extend(edits);
                     batch.done.push(SpoolDone::Edited(token));
@@ -94,6 +101,32 @@ impl Store {
         Ok(more)
     }
 
+    /// Refuses the posts that wait behind a change of the directory, for which there is no room.
+    fn refuse_posts(&mut self, batch: &mut Batch) {
+        let mut parts = Vec::new();
+        for op in std::mem::take(&mut self.ordered) {
+            match op {
+                SpoolOp::Commit(post) => {
+                    let goes_on = post.goes_on;
+                    parts.push(post);
+                    if !goes_on {
+                        self.refuse(parts.drain(..), batch);
+                    }
+                }
+                SpoolOp::Recall(token, node) => batch.recalls.push((token, node)),
+                op => self.ordered.push_back(op),
+            }
+        }
+        self.ordered.extend(parts.into_iter().map(SpoolOp::Commit));
+    }
+
+    fn refuse(&mut self, posts: impl IntoIterator<Item = Post>, batch: &mut Batch) {
+        for post in posts {
+            batch.done.push(SpoolDone::Refused(post.id, Refusal::DiskFull));
+            self.unstage(post.content);
+        }
+    }
+
     /// Takes the messages of one post into the batch, all or none.
     fn commit_posts(&mut self, first: Post, batch: &mut Batch) -> Result<Taken, Fatal> {
         let mut posts = vec![first];
@@ -110,10 +143,7 @@ impl Store {
             }
         }
         if self.space.is_short() || !self.refile.is_empty() {
-            for post in posts {
-                batch.done.push(SpoolDone::Refused(post.id, Refusal::DiskFull));
-                self.unstage(post.content);
-            }
+            self.refuse(posts, batch);
             return Ok(Taken::Whole);
         }
         let room = self.index.live() + batch.posts.len() < self.config.backlog
@@ -252,7 +282,9 @@ impl Store {
 
     /// Writes the acks that wait, before a clean stop, and that this is the end.
     pub fn finish(&mut self, now: Duration) -> Result<(), Fatal> {
-        while self.commit(now + ACK_HOLD)? {}
+        let end = now + ACK_HOLD;
+        self.space.trust(end);
+        while self.commit(end)? {}
         if self.journal.active().is_some() && self.journal.add(&Record::End) {
             self.journal.write().map_err(Fatal::Journal)?;
         }

@@ -115,7 +115,7 @@ impl Store {
                     self.done.push_back(SpoolDone::Trouble(text));
                 }
                 self.refile.push(id);
-                self.look_for_space(now, true);
+                self.found_full();
                 Ok(())
             }
             Err(error) => Err(Fatal::Spool(error)),
