@@ -3,17 +3,18 @@
 //   npm run bench -- [--posts 20000] [--size 1000] [--rounds 3]
 //
 // Each round posts to a receiver that is offline, then has the receiver take and ack all that waits, then has one
-// client post to itself and ack. What is printed is the median of the rounds. Needs mosquitto (apt-get install
+// client post to itself and ack. The Rust client does the same if `cargo build --release -p mqclient --example throughput`
+// was run in the project's folder. What is printed is the median of the rounds. Needs mosquitto (apt-get install
 // mosquitto). Our acks say that a post is synced to the disk; Mosquitto's say that it is in memory, also with
 // persistence, which it writes now and then: compare the client's cost, not what is promised.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { connect, register } from '../dist/esm/node.js';
 import { folder, Server, sleep } from '../test/server.mjs';
 
@@ -78,6 +79,16 @@ async function ours() {
   return [posted, delivered, await both];
 }
 
+/** The program of the Rust client, if it was built. */
+const rust = join(here, '../../../target/release/examples/throughput');
+
+async function rusts() {
+  const server = await Server.start();
+  const { stdout } = await promisify(execFile)(rust, [server.url, String(posts), String(size)]);
+  await server.stop();
+  return JSON.parse(stdout);
+}
+
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -124,10 +135,10 @@ async function theirs() {
   return [posted, delivered, await both];
 }
 
-const results = { 'websocket-mq': [], 'mqtt, QoS 1': [] };
+const clients = { 'websocket-mq': ours, ...(existsSync(rust) && { 'mqclient (Rust)': rusts }), 'mqtt, QoS 1': theirs };
+const results = Object.fromEntries(Object.keys(clients).map((name) => [name, []]));
 for (let round = 0; round < rounds; round++) {
-  results['websocket-mq'].push(await ours());
-  results['mqtt, QoS 1'].push(await theirs());
+  for (const [name, measure] of Object.entries(clients)) results[name].push(await measure());
 }
 const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
 console.log(`${posts} posts of ${size} bytes, ${IN_FLIGHT} in flight, median of ${rounds} rounds, per second:`);
