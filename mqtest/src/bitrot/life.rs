@@ -128,6 +128,8 @@ impl Life {
                 let done = job.run(&self.disk, &mut |text| told.push(text));
                 self.store.job_done(self.now.mono, done)?;
             }
+            // At the same moment, as the server does: a look at the disk is soon out of date.
+            busy |= self.store.commit(self.now.mono)?;
             while let Some(done) = self.store.poll_done() {
                 busy = true;
                 if let mqlib::store::SpoolDone::Trouble(text) = &done {
