@@ -178,8 +178,7 @@ impl Store {
                         Ok(ReadMessage::Missing) => None,
                         Ok(ReadMessage::Damaged { why, len, to_one }) => {
                             let kept = spool::QUARANTINE;
-                            let text =
-                                format!("message {id} is damaged: {why}; its file is in {kept}");
+                            let text = format!("message {id} is {why}; its file is in {kept}");
                             self.done.push_back(SpoolDone::Trouble(text));
                             // Another node's file of one that is for one node only may be whole.
                             self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::directory::{Member, User};
 use crate::id::IdSource;
 use crate::node::{NodeId, UserId};
 use crate::testing::disk::{Op, SimDisk};
@@ -16,8 +17,10 @@ fn open(disk: &SimDisk) -> (Store, MessageId) {
     (store, IdSource::new(7, opened.last_id).next(0))
 }
 
+const NODE: NodeId = NodeId { user: UserId(0), offset: 0 };
+
 fn post(id: MessageId) -> SpoolOp {
-    let node = NodeId { user: UserId(0), offset: 0 };
+    let node = NODE;
     let content = Content::Whole((&b"2   {}"[..]).into());
     let nodes = vec![node];
     SpoolOp::Commit(Post {
@@ -29,6 +32,84 @@ fn post(id: MessageId) -> SpoolOp {
         key: None,
         goes_on: false,
     })
+}
+
+fn edit() -> SpoolOp {
+    SpoolOp::Edit(1, vec![Edit::Member("list".into(), UserId(0), Some(Member::Full))])
+}
+
+/// Lets the store work in these seconds; what it answers.
+fn work(store: &mut Store, disk: &SimDisk, seconds: std::ops::Range<u64>) -> Vec<SpoolDone> {
+    for now in seconds.map(Duration::from_secs) {
+        store.handle_timeout(now);
+        for _ in 0..5 {
+            store.commit(now).unwrap();
+            while let Some(job) = store.poll_job() {
+                store.job_done(now, job.run(disk, &mut |_| ())).unwrap();
+            }
+        }
+    }
+    std::iter::from_fn(|| store.poll_done()).collect()
+}
+
+#[test]
+fn the_directory_is_not_changed_on_a_disk_that_fills_up_meanwhile_and_posts_behind_are_refused() {
+    let disk = SimDisk::new(0);
+    let (mut store, next) = open(&disk);
+    // It had room a moment ago.
+    work(&mut store, &disk, 0..2);
+    disk.set_full(true);
+    store.submit(Duration::ZERO, edit());
+    store.submit(Duration::ZERO, post(next));
+    let done = work(&mut store, &disk, 2..4);
+    assert!(done.iter().any(|done| matches!(done, SpoolDone::Full(true))), "{done:?}");
+    assert!(done.iter().any(|done| matches!(done, SpoolDone::Refused(id, _) if *id == next)));
+    assert!(!done.iter().any(|done| matches!(done, SpoolDone::Edited(_))), "{done:?}");
+    disk.set_full(false);
+    let done = work(&mut store, &disk, 4..6);
+    assert!(done.iter().any(|done| matches!(done, SpoolDone::Edited(1))), "{done:?}");
+}
+
+#[test]
+fn a_directory_whose_sync_failed_opens_whatever_a_power_cut_leaves_of_the_start_behind_it() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    for (seed, cut) in (0..20).flat_map(|seed| (1..25).map(move |cut| (seed, cut))) {
+        let disk = SimDisk::new(seed);
+        let (mut store, _) = open(&disk);
+        store.submit(Duration::ZERO, edit());
+        store.commit(Duration::ZERO).unwrap();
+        while let Some(job) = store.poll_job() {
+            store.job_done(Duration::ZERO, job.run(&disk, &mut |_| ())).unwrap();
+        }
+        disk.fail_next(Some(Op::DatabaseSync), 0, Errno::IO);
+        assert!(store.commit(Duration::ZERO).is_err());
+        drop(store);
+        disk.kill();
+        disk.crash_at(cut);
+        let config = StoreConfig { segments: 3, segment_len: 64 << 10, ..StoreConfig::default() };
+        drop(Store::open(&disk.mount(), config, Birth { salt: [1; 32], tag: 7 }));
+        disk.crash_keeping(0.1, &mut rng);
+        open(&disk);
+    }
+}
+
+#[test]
+fn a_damaged_message_is_told_as_lost_to_its_node_whoever_asked() {
+    let disk = SimDisk::new(0);
+    let (mut store, next) = open(&disk);
+    let (aliases, nodes, dropped) = (Vec::new(), Vec::new(), Box::default());
+    let user = User { name: "bob".into(), aliases, nodes, dropped };
+    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
+    store.submit(Duration::ZERO, post(next));
+    work(&mut store, &disk, 0..3);
+    let file = format!("{}/{next}", spool::directory("bob", NODE));
+    assert!(disk.exists(&file).unwrap());
+    disk.patch(&file, 0, b"X").unwrap();
+    store.submit(Duration::ZERO, SpoolOp::Read(NODE, next, false));
+    let done = work(&mut store, &disk, 3..5);
+    let lost =
+        |done: &SpoolDone| matches!(done, SpoolDone::Lost(NODE, len) if *len == b"2   {}".len());
+    assert!(done.iter().any(lost), "{done:?}");
 }
 
 #[test]
@@ -45,13 +126,6 @@ fn a_server_that_dies_again_and_again_before_its_first_commit_can_commit_at_last
     }
     let (mut store, next) = open(&disk);
     store.submit(Duration::ZERO, post(next));
-    for second in 0..10 {
-        let now = Duration::from_secs(second);
-        store.commit(now).unwrap();
-        while let Some(job) = store.poll_job() {
-            store.job_done(now, job.run(&disk, &mut |_| ())).unwrap();
-        }
-    }
-    let mut done = std::iter::from_fn(|| store.poll_done());
-    assert!(done.any(|done| matches!(done, SpoolDone::Committed(id) if id == next)));
+    let done = work(&mut store, &disk, 0..10);
+    assert!(done.iter().any(|done| matches!(done, SpoolDone::Committed(id) if *id == next)));
 }
