@@ -93,10 +93,10 @@ impl Default for Limits {
             queue_messages: 2_000_000,
             queue_bytes: 4 << 30,
             large: 512 << 10,
-            warm: 32 << 10,
+            warm: 16 << 10,
             pending: 65_536,
             flying: 1 << 20,
-            unwritten: 32 << 10,
+            unwritten: 16 << 10,
             registration: Registration::Open,
             accounts: AccountLimits::default(),
         }

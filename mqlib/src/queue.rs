@@ -47,7 +47,7 @@ enum Ahead {
 const READ_AHEAD: usize = 32;
 
 /// How many messages a queue knows that is not read.
-const REMEMBERED: usize = 64;
+const REMEMBERED: usize = READ_AHEAD;
 
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]

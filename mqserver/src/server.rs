@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,9 @@ use tokio_util::task::TaskTracker;
 /// How long a stop waits for connections to end. With what the broker waits for posts, and a
 /// moment for the store, a stop takes less than 10 s.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How many connections the kernel keeps that are not accepted yet; it may have a lower limit of its
+/// own (`net.core.somaxconn`). Who comes when they are that many waits a second before it knocks again.
+const BACKLOG: u32 = 4096;
 
 /// Why a server did not start, or did not go on. Told to the operator.
 #[derive(Debug, thiserror::Error)]
@@ -97,10 +100,10 @@ impl Server {
             true => None,
             false => Some(Tls::read(config.tls.below(&path))?),
         };
-        let listeners = bind_all(&config.listen).await?;
-        let tls_listeners = bind_all(&config.listen_tls).await?;
+        let listeners = bind_all(&config.listen)?;
+        let tls_listeners = bind_all(&config.listen_tls)?;
         let admin = match config.admin {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
         let disk = FsDisk::open(&path).map_err(|error| ServerError::Store(path.clone(), error))?;
@@ -304,16 +307,21 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
-async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(bind(*address).await?);
-    }
-    Ok(listeners)
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
+    addresses.iter().map(|address| bind(*address)).collect()
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|error| ServerError::Listen(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| ServerError::Listen(address, error))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ServerError> {
