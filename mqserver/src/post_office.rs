@@ -3,7 +3,7 @@
 //! It takes all events that are there, handles them, and hands over in one go what is for the store
 //! and what is for each link, so a busy server wakes each of them once for many messages.
 
-use crate::engine::Event;
+use crate::engine::{Event, Look};
 use crate::status::Overview;
 use crate::store_thread::StoreThread;
 use crate::supervisor::Heart;
@@ -188,6 +188,7 @@ impl PostOffice {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.overview(most));
             }
+            Event::Look(Look(look)) => look(&self.broker, now),
         }
         Ok(())
     }
@@ -253,6 +254,6 @@ impl PostOffice {
             .collect();
         users.sort_unstable();
         users.truncate(most);
-        Overview { counts: self.broker.counts(), uptime: self.start.elapsed(), users }
+        Overview { counts: self.broker.counts(), users }
     }
 }
