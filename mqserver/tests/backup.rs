@@ -108,9 +108,11 @@ async fn drain(server: &Server, user: &str, node: &str) -> HashSet<String> {
     let (mut client, info) = Node::login(server, Framing::WebSocket, user, node, &login).await;
     let queued = info["queued"].as_u64().unwrap() as usize;
     let mut got = HashSet::new();
-    for (id, body) in client.take(queued).await {
-        assert!(got.insert(text_of(&body)), "twice");
-        client.ack(&[&id]).await;
+    for _ in 0..queued {
+        for (id, body) in client.take(1).await {
+            assert!(got.insert(text_of(&body)), "twice");
+            client.ack(&[&id]).await;
+        }
     }
     client.is_left_alone().await;
     client.close().await;
@@ -185,7 +187,7 @@ async fn a_restored_store_goes_on_with_users_lists_ids_and_repeated_posts() {
     let copy = Store::absent();
     let output = restore(&store, &copy);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).contains("2 users, 2 nodes, 1 list, 2 waiting messages"), "{output:?}");
+    assert!(stdout(&output).contains("2 users, 2 nodes, 1 list, 3 waiting messages"), "{output:?}");
     assert!(fs::read_to_string(copy.path().join("mqserver.toml")).unwrap().contains("= 7"));
     assert_eq!(fs::metadata(copy.path()).unwrap().permissions().mode() & 0o777, 0o700);
     let server = Server::start(&copy);
