@@ -11,7 +11,7 @@ use crate::status::{Status, count_files};
 use crate::store_thread::{Inquiry, StoreThread};
 use crate::tls::{self, Renewal, Tls, TlsError};
 use crate::{admin, engine::Event, exposure};
-use mqlib::broker::Broker;
+use mqlib::broker::{Broker, Operation};
 use mqlib::directory::Registration;
 use mqlib::disk::FsDisk;
 use mqlib::registry::Birth;
@@ -288,7 +288,7 @@ impl Told {
         let (answer, good) = oneshot::channel();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expires = now.saturating_add(lifetime);
-        let invite = Event::Invite(keys, lifetime, answer);
+        let invite = Event::Operate(Operation::Invite(keys, lifetime), answer);
         self.events.send(invite).map_err(|_| io::ErrorKind::BrokenPipe)?;
         let good = good.await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         good.map_err(io::Error::other)?;
