@@ -168,6 +168,7 @@ enum Timer {
     /// A bounce was refused.
     Clear(u64),
     Round,
+    Save,
 }
 
 /// What a directory edit, or a copy, was asked for.
@@ -414,6 +415,7 @@ impl Broker {
                 Timer::Retry(node) => self.retry(now, at, node),
                 Timer::Clear(token) => self.clear_on(token),
                 Timer::Round => self.round(now),
+                Timer::Save => self.save(now),
             }
         }
     }
@@ -553,6 +555,9 @@ impl Broker {
                 self.tally.measured(&nodes, &measured);
                 self.tell_status(now);
             }
+            SpoolDone::Listed(token, _, found, end, _) if self.clearings.has(token) => {
+                self.found(token, found, end);
+            }
             SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
@@ -571,7 +576,6 @@ impl Broker {
             }
             SpoolDone::Lost(node, len) => self.tally.lost(node, len),
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
-            SpoolDone::Found(token, found, end) => self.found(token, found, end),
             SpoolDone::Glanced(token, seen) => self.glanced(now, token, seen),
             SpoolDone::FoundOlder(found) => self.found_older(found),
             SpoolDone::Settled(token) => self.answered(now, token, Amount::default()),

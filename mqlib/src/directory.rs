@@ -511,6 +511,12 @@ impl Directory {
         }
     }
 
+    /// When a node was last online, in seconds since 1970, if it was.
+    pub(crate) fn seen(&self, node: NodeId) -> Option<NonZeroU32> {
+        let nodes = &self.user(node.user)?.nodes;
+        nodes.iter().find(|known| known.offset == node.offset)?.seen
+    }
+
     /// It is noticed that it is not known when a node was online.
     pub(crate) fn noticed(&mut self, node: NodeId, wall: u64) {
         if let Some(known) = self.node_mut(node) {

@@ -40,7 +40,7 @@ use crate::posted;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Remember, Wanted};
 use dropping::Dropping;
-use finding::Findings;
+use finding::Finding;
 use holds::Holds;
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
@@ -118,7 +118,8 @@ pub struct Store {
     /// Nodes that are dropped, in the order asked for.
     drops: Vec<Dropping>,
     measuring: HashMap<u64, Measuring>,
-    findings: Findings,
+    /// Queues that are to be looked through, and have to wait.
+    findings: Vec<Finding>,
     holds: Holds,
     /// What nodes have posted.
     recent: Recent,
@@ -193,7 +194,7 @@ impl Store {
             copies: Vec::new(),
             drops: Vec::new(),
             measuring: HashMap::new(),
-            findings: Findings::default(),
+            findings: Vec::new(),
             holds: Holds::default(),
             recent: Recent::default(),
             space: Space::default(),

@@ -188,6 +188,7 @@ impl Broker {
         let session =
             Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None, posted };
         self.sessions.insert(node, session);
+        self.came(now, node);
         if unwelcomed {
             self.set_busy(id);
         } else {

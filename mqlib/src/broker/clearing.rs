@@ -89,6 +89,10 @@ pub(super) struct Clearings {
 }
 
 impl Clearings {
+    pub(super) fn has(&self, token: u64) -> bool {
+        self.active.contains_key(&token)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -110,10 +114,10 @@ impl Broker {
         if self.clearings.active.values().any(|other| other.node.user == clearing.node.user) {
             return self.clearings.waiting.push(clearing);
         }
-        let (node, up_to) = (clearing.node, clearing.up_to);
+        let node = clearing.node;
         let token = self.next_token();
         self.clearings.active.insert(token, clearing);
-        self.spool(SpoolOp::Find(token, node, MessageId::ZERO, up_to));
+        self.spool(SpoolOp::Find(token, node, MessageId::ZERO));
     }
 
     /// Clears what has waited for another queue of the user's.
@@ -132,8 +136,9 @@ impl Broker {
         end: Option<MessageId>,
     ) {
         let Some(clearing) = self.clearings.active.get_mut(&token) else { return };
-        clearing.found = found.into();
-        clearing.next = end;
+        let up_to = clearing.up_to;
+        clearing.found = found.into_iter().filter(|(id, _)| *id <= up_to).collect();
+        clearing.next = end.filter(|end| *end < up_to);
         self.clear_on(token);
     }
 
@@ -146,9 +151,8 @@ impl Broker {
         if !part.is_empty() {
             return self.spool(SpoolOp::Glance(token, node, part, headers));
         }
-        let (next, up_to) = (clearing.next.take(), clearing.up_to);
-        match next {
-            Some(after) => self.spool(SpoolOp::Find(token, node, after, up_to)),
+        match clearing.next.take() {
+            Some(after) => self.spool(SpoolOp::Find(token, node, after)),
             None => self.cleared(token),
         }
     }

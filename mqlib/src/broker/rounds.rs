@@ -1,8 +1,8 @@
 //! Rounds: once an hour all nodes are looked at, a few thousand users at a time.
 //!
-//! When a node was last online becomes durable then, which is for most the hour of its logout; of one
-//! that stays, once a day. So what a crash leaves is never later than the truth, and a day behind at
-//! most. What the operator wants done about nodes that stay away ([`Retention`]) is done by that: a
+//! When a node was last online becomes durable in the minute of its logout, and of its login if that was
+//! long ago; of one that stays, once a day. So what a crash leaves is never later than the truth, and a
+//! day behind at most, and what many do in a minute is one change. What the operator wants done about nodes that stay away ([`Retention`]) is done by that: a
 //! node that nobody knows when it was there counts from when this was noticed.
 //!
 //! A user's last node is not dropped: nobody could log in as that user again. But nobody fetches what
@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// The pause between two steps of a round.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long it may take until it is stored when a node was online.
+const SAVE: Duration = Duration::from_secs(60);
 /// Users looked at in a step.
 const LOOKED_AT: usize = 2000;
 /// Users of whom something is stored, or done, in a step.
@@ -49,6 +51,8 @@ pub(super) struct Rounds {
     looked: bool,
     /// Users of whom it is not stored when their nodes were online last.
     unsaved: BTreeSet<UserId>,
+    /// There is a timer for that.
+    saves: bool,
     /// Nodes with messages that are too old.
     overdue: VecDeque<NodeId>,
     /// They are those up to this one.
@@ -91,7 +95,21 @@ impl Broker {
     /// A node is online, or was until now.
     pub(super) fn saw(&mut self, now: Now, node: NodeId) {
         self.directory.saw(node, now.wall);
-        self.rounds.unsaved.insert(node.user);
+        self.save_soon(now, node.user);
+    }
+
+    /// A node has logged in: that is stored if the last time was long ago.
+    pub(super) fn came(&mut self, now: Now, node: NodeId) {
+        if self.directory.seen(node).is_none_or(|seen| seconds(now).abs_diff(seen.get()) >= STALE) {
+            self.saw(now, node);
+        }
+    }
+
+    fn save_soon(&mut self, now: Now, user: UserId) {
+        self.rounds.unsaved.insert(user);
+        if !std::mem::replace(&mut self.rounds.saves, true) {
+            self.set_timer(now.mono + SAVE, Timer::Save);
+        }
     }
 
     /// Begins a round, or goes on with it.
@@ -113,9 +131,7 @@ impl Broker {
         }
         self.clear_overdue();
         let looks_on = self.look(now, graceful);
-        self.save();
-        let goes_on = looks_on || !self.rounds.unsaved.is_empty();
-        self.rounds.looked = goes_on || !self.rounds.overdue.is_empty();
+        self.rounds.looked = looks_on || !self.rounds.overdue.is_empty();
         if self.rounds.looked {
             self.set_timer(now.mono + PAUSE, Timer::Round);
         } else {
@@ -182,12 +198,12 @@ impl Broker {
             Due::Saw => self.saw(now, node),
             Due::Notice => {
                 self.directory.noticed(node, now.wall);
-                self.rounds.unsaved.insert(node.user);
+                self.save_soon(now, node.user);
             }
             Due::Warn => {
                 self.tell_others(now, node, retention.drop_after, None);
                 self.directory.warned(node);
-                self.rounds.unsaved.insert(node.user);
+                self.save_soon(now, node.user);
             }
             Due::Drop => {
                 self.tell_others(now, node, None, Some(true));
@@ -240,9 +256,10 @@ impl Broker {
     }
 
     /// Makes durable when nodes of some users were online last.
-    fn save(&mut self) {
+    pub(super) fn save(&mut self, now: Now) {
         let mut edits = Vec::new();
-        while edits.len() < DONE
+        while !self.full
+            && edits.len() < DONE
             && let Some(id) = self.rounds.unsaved.pop_first()
         {
             let user = self.directory.user(id).filter(|user| !user.deleted);
@@ -251,6 +268,11 @@ impl Broker {
         if !edits.is_empty() {
             let token = self.next_token();
             self.spool(SpoolOp::Edit(token, edits));
+        }
+        self.rounds.saves = !self.rounds.unsaved.is_empty();
+        if self.rounds.saves {
+            let pause = if self.full { SAVE } else { PAUSE };
+            self.set_timer(now.mono + pause, Timer::Save);
         }
     }
 

@@ -539,6 +539,7 @@ fn a_node_that_stays_away_is_dropped_and_the_others_are_warned_and_told_across_r
     let told: Value = serde_json::from_slice(&told.etc().unwrap()).unwrap();
     assert_eq!(told["inactive"]["node"], 1);
     assert_eq!(told["inactive"]["dropAt"].as_str().unwrap()[..10], *"2026-01-21");
+    server.pass(120);
     server = server.restart();
     server.pass(8 * DAY);
     assert_eq!(server.user("bob").unwrap().nodes.len(), 2);

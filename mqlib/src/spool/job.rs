@@ -1,6 +1,6 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
-use super::glance::Glanced;
+use super::glance::{Glance, Glanced};
 use super::older::Named;
 use super::recall::{Remember, Remembered};
 use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
@@ -137,6 +137,8 @@ pub enum Job {
         wanted: Vec<(MessageId, bool)>,
         /// Are the headers wanted?
         headers: bool,
+        /// What was seen of others.
+        seen: Vec<Glance>,
     },
     /// Find queues with messages before an id. Like to measure, this is not for the thread that reads
     /// for everyone.
@@ -293,11 +295,15 @@ impl Job {
                     result => JobDone::Measured(token, result),
                 }
             }
-            Self::Glance { token, node, directory, wanted, headers } => {
+            Self::Glance { token, node, directory, wanted, headers, mut seen } => {
                 match shop.glance(&directory, &wanted, headers) {
                     Err(error) if is_full(&error) => {
-                        let job = Self::Glance { token, node, directory, wanted, headers };
+                        let job = Self::Glance { token, node, directory, wanted, headers, seen };
                         JobDone::Again(job, error)
+                    }
+                    Ok(mut glanced) => {
+                        glanced.seen.append(&mut seen);
+                        JobDone::Glanced(token, node, Ok(glanced))
                     }
                     result => JobDone::Glanced(token, node, result),
                 }

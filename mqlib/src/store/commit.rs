@@ -81,8 +81,8 @@ impl Store {
                     self.drops.push(Dropping::new(token, node, heir));
                 }
                 SpoolOp::Recall(token, node) => batch.recalls.push((token, node)),
-                SpoolOp::Find(token, node, after, up_to) => {
-                    batch.finds.push(Finding { token, node, after, up_to });
+                SpoolOp::Find(token, node, after) => {
+                    batch.finds.push(Finding { token, node, after });
                 }
                 SpoolOp::Settle(token) if self.acks.is_empty() => {
                     batch.done.push(SpoolDone::Settled(token));
@@ -276,7 +276,7 @@ impl Store {
         for (token, node) in batch.recalls {
             self.recall(token, node);
         }
-        self.findings.wait(batch.finds);
+        self.findings.extend(batch.finds);
         Ok(())
     }
 

@@ -41,7 +41,6 @@ impl Store {
     pub(super) fn file(&mut self, now: Duration) {
         let urgent = !self.copies.is_empty()
             || !self.drops.is_empty()
-            || self.findings.is_waiting()
             || self.index.live() * 2 > self.config.backlog
             || self.usage.is_short_of(self.journal.segments());
         while self.filing_jobs < FILING_JOBS && self.retry_at.is_none() {
@@ -186,8 +185,6 @@ impl Store {
                     let node = listing.node;
                     let (found, end, all) = listing.merge(found, more, self.config.listing);
                     self.done.push_back(SpoolDone::Listed(token, node, found, end, all));
-                } else {
-                    self.found(token, found, more > 0);
                 }
             }
             JobDone::Read(node, read) => {

@@ -1,91 +1,56 @@
-//! Queues that are looked through, to be cleared: what is there, and of whom.
-//!
-//! A look begins when all that it is to find has its file in the node's directory, so that one listing
-//! has all of it: messages are filed first, and what comes from other nodes is waited for.
+//! Queues that are looked through, to be cleared: what is there, how long it is, and who sent it.
 
 use super::op::SpoolDone;
 use super::{Entry, Store};
+use crate::header;
 use crate::id::MessageId;
 use crate::node::NodeId;
-use crate::spool::{Glanced, Job};
-use std::collections::HashMap;
+use crate::spool::{Content, Glance, Glanced, Job};
+use bytes::Bytes;
 
-/// A part of a queue that is looked through.
+/// A queue that is to be listed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Finding {
     pub(super) token: u64,
     pub(super) node: NodeId,
     pub(super) after: MessageId,
-    pub(super) up_to: MessageId,
-}
-
-/// All that are under way.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    /// Something is to come to its end first.
-    waiting: Vec<Finding>,
-    listing: HashMap<u64, Finding>,
-}
-
-impl Findings {
-    /// These are to begin when they can.
-    pub(super) fn wait(&mut self, findings: Vec<Finding>) {
-        self.waiting.extend(findings);
-    }
-
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.listing.is_empty()
-    }
 }
 
 impl Store {
-    /// Goes on with those that nothing is in the way of.
+    /// Lists the queues to which nothing is on its way from another node.
     pub(super) fn find(&mut self) {
-        for finding in std::mem::take(&mut self.findings.waiting) {
-            let Finding { token, node, after, up_to } = finding;
-            let Some(directory) = self.directory(node) else {
-                self.done.push_back(SpoolDone::Found(token, Vec::new(), None));
-                continue;
-            };
-            let unfiled = |entry: &Entry| entry.id <= up_to && entry.waits_for(node);
-            let is_busy = self.copies.iter().any(|copying| copying.to == node)
+        for finding in std::mem::take(&mut self.findings) {
+            let Finding { token, node, after } = finding;
+            let is_on_its_way = self.copies.iter().any(|copying| copying.to == node)
                 || self.drops.iter().any(|dropping| dropping.heir() == Some(node))
-                || self.holds.covers(node)
-                || self.index.iter().any(unfiled);
-            if is_busy {
-                self.findings.waiting.push(finding);
-                continue;
+                || self.holds.covers(node);
+            match is_on_its_way {
+                true => self.findings.push(finding),
+                false => self.list(token, node, after),
             }
-            self.findings.listing.insert(token, finding);
-            let max = self.config.listing;
-            self.jobs.push_back(Job::List { token, directory, after, max });
         }
     }
 
-    /// A directory was listed.
-    pub(super) fn found(&mut self, token: u64, mut found: Vec<(MessageId, bool)>, more: bool) {
-        let Some(finding) = self.findings.listing.remove(&token) else { return };
-        let end = found.last().map(|(id, _)| *id).filter(|end| more && *end < finding.up_to);
-        found.retain(|(id, _)| *id <= finding.up_to && !self.deleting.contains(finding.node, *id));
-        self.done.push_back(SpoolDone::Found(token, found, end));
-    }
-
+    /// Looks at messages: what is not filed is here, the rest is for a worker.
     pub(super) fn glance(
         &mut self,
         token: u64,
         node: NodeId,
-        wanted: Vec<(MessageId, bool)>,
+        mut wanted: Vec<(MessageId, bool)>,
         headers: bool,
     ) {
+        let mut seen = Vec::new();
+        wanted.retain(|(id, _)| {
+            let entry = self.index.get(*id).filter(|entry| entry.waits_for(node));
+            seen.extend(entry.map(glance_at));
+            entry.is_none()
+        });
         match self.directory(node) {
-            Some(directory) => {
-                self.jobs.push_back(Job::Glance { token, node, directory, wanted, headers });
+            Some(directory) if !wanted.is_empty() => {
+                let job = Job::Glance { token, node, directory, wanted, headers, seen };
+                self.jobs.push_back(job);
             }
-            None => self.done.push_back(SpoolDone::Glanced(token, Vec::new())),
+            _ => self.done.push_back(SpoolDone::Glanced(token, seen)),
         }
     }
 
@@ -96,4 +61,15 @@ impl Store {
         }
         self.done.push_back(SpoolDone::Glanced(token, seen));
     }
+}
+
+/// What is to be seen of a message that is not filed.
+fn glance_at(entry: &Entry) -> Glance {
+    let begin = match &entry.content {
+        Content::Whole(message) => message,
+        Content::Staged(staged) => &staged.header,
+    };
+    let header = header::split(begin).map(|(header, _)| header).unwrap_or_default();
+    let (id, to_one, len) = (entry.id, entry.to_one, entry.content.message_len());
+    Glance { id, to_one, len, header: Bytes::copy_from_slice(header) }
 }

@@ -43,10 +43,10 @@ pub enum SpoolOp {
     Tidy(NodeId),
     /// What a node has posted lately, up to here. Answered by `Recalled`.
     Recall(u64, NodeId),
-    /// What waits for a node, later than the first id and up to the second, oldest first, once all of
-    /// it is filed and nothing more of it is on its way from another node. Answered by `Found`.
-    Find(u64, NodeId, MessageId, MessageId),
-    /// Messages that were found: their lengths, and their headers if these are wanted. Answered by
+    /// As `List`, behind all that was submitted before, and when nothing is on its way to the node from
+    /// another one. Answered by `Listed`.
+    Find(u64, NodeId, MessageId),
+    /// Messages that were listed: their lengths, and their headers if these are wanted. Answered by
     /// `Glanced`.
     Glance(u64, NodeId, Vec<(MessageId, bool)>, bool),
     /// Which queues have messages before an id? Answered by `FoundOlder`.
@@ -86,9 +86,6 @@ pub enum SpoolDone {
     Full(bool),
     /// What a node has posted lately, the oldest first.
     Recalled(u64, NodeId, Vec<Entry>),
-    /// What waits for a node, each with whether it is for one node only. If there is more behind, the
-    /// id up to which this is all.
-    Found(u64, Vec<(MessageId, bool)>, Option<MessageId>),
     /// The messages, but for those that are no longer there, or damaged.
     Glanced(u64, Vec<Glance>),
     /// Queues that have such messages, some if there are many.
