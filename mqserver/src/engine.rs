@@ -2,13 +2,12 @@
 
 use crate::post_office::LinkHandle;
 use crate::status::Overview;
-use mqlib::broker::{Asked, Broker, LinkId};
-use mqlib::credential::InvitationKey;
+use mqlib::broker::{Asked, Broker, LinkId, OperateError, Operated, Operation};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
-use mqlib::store::{Fatal, Refusal, SpoolDone};
+use mqlib::store::{Fatal, SpoolDone};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// An event for the broker's task.
@@ -26,8 +25,8 @@ pub(crate) enum Event {
     Written(LinkId, usize),
     /// It is gone.
     Closed(LinkId),
-    /// The operator invites with these tokens, for so long; is to be told when they are good.
-    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
+    /// The operator wants something done, and is to be told when it is.
+    Operate(Operation, oneshot::Sender<Result<Operated, OperateError>>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.
