@@ -3,16 +3,16 @@
 //! It takes all events that are there, handles them, and hands over in one go what is for the store
 //! and what is for each link, so a busy server wakes each of them once for many messages.
 
-use crate::engine::Event;
+use crate::engine::{Event, Look};
 use crate::status::Overview;
 use crate::store_thread::StoreThread;
 use crate::supervisor::Heart;
 use bytes::Bytes;
-use mqlib::broker::{Broker, Input, LinkId, Output};
+use mqlib::broker::{Broker, Input, LinkId, OperateError, Operated, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::reply::Delivery;
-use mqlib::store::{Fatal, Refusal};
+use mqlib::store::Fatal;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -69,9 +69,9 @@ pub(crate) struct PostOffice {
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
-    /// Who waits for invitations to be good, by number.
-    inviting: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
-    invited: u64,
+    /// Who waits for what the operator wanted, by number.
+    operating: HashMap<u64, oneshot::Sender<Result<Operated, OperateError>>>,
+    operations: u64,
 }
 
 impl PostOffice {
@@ -88,8 +88,8 @@ impl PostOffice {
             start,
             links: HashMap::new(),
             written_to: Vec::new(),
-            inviting: HashMap::new(),
-            invited: 0,
+            operating: HashMap::new(),
+            operations: 0,
             heart: Heart::new(),
         }
     }
@@ -173,10 +173,10 @@ impl PostOffice {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
             }
-            Event::Invite(keys, lifetime, answer) => {
-                self.invited += 1;
-                self.inviting.insert(self.invited, answer);
-                self.broker.handle(now, Input::Invite(self.invited, keys, lifetime));
+            Event::Operate(operation, answer) => {
+                self.operations += 1;
+                self.operating.insert(self.operations, answer);
+                self.broker.handle(now, Input::Operate(self.operations, operation));
             }
             Event::Spool(done) => {
                 for done in done {
@@ -188,6 +188,7 @@ impl PostOffice {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.overview(most));
             }
+            Event::Look(Look(look)) => look(&self.broker, now),
         }
         Ok(())
     }
@@ -209,9 +210,9 @@ impl PostOffice {
                         }
                     }
                 }
-                Output::Invited(number, result) => {
+                Output::Operated(number, result) => {
                     // Whoever asked may have gone.
-                    let _ = self.inviting.remove(&number).map(|answer| answer.send(result));
+                    let _ = self.operating.remove(&number).map(|answer| answer.send(result));
                 }
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }
@@ -253,6 +254,6 @@ impl PostOffice {
             .collect();
         users.sort_unstable();
         users.truncate(most);
-        Overview { counts: self.broker.counts(), uptime: self.start.elapsed(), users }
+        Overview { counts: self.broker.counts(), users }
     }
 }
