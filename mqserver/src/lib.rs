@@ -5,7 +5,7 @@
 //! store one thread with two workers for files; each connection is a task of its own, which parses
 //! requests in parallel to all others ([`door`]).
 
-mod admin;
+pub mod admin;
 pub mod cert;
 pub mod check;
 pub mod config;
@@ -18,6 +18,7 @@ pub mod lock;
 mod mailbox;
 mod plain;
 mod post_office;
+pub mod recent;
 pub mod server;
 pub mod status;
 mod store_thread;

@@ -3,9 +3,11 @@
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use mqlib::directory::Registration;
+use mqserver::admin::token;
 use mqserver::config::{Admin, Config};
 use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
+use mqserver::recent::Recent;
 use mqserver::server::Server;
 use mqserver::status::Status;
 use mqserver::{cert, check, supervisor};
@@ -16,6 +18,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// A message is a dozen small allocations that threads hand to each other, and each hash one of
 /// 19 MiB that has to be given back to the system: jemalloc is good at both.
@@ -80,6 +86,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the token that opens the admin page, made if there is none
+    ///
+    /// It works whether a server runs on the store or not. Who has the token may do all that the page
+    /// can, so it is a secret; scripts give it in `Authorization: Bearer <token>`.
+    AdminToken {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Replace it: the old one opens nothing any more, and all sessions end
+        #[arg(long)]
+        new: bool,
+    },
     /// Make a certificate that signs itself, for trying out TLS
     Cert(CertArgs),
 }
@@ -126,18 +143,20 @@ struct RunArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::builder()
-                .with_default_directive(tracing::Level::INFO.into())
-                .from_env_lossy(),
-        )
+    let recent = Recent::default();
+    let said = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    let out = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    tracing_subscriber::registry()
+        .with(out.with_filter(said))
+        .with(recent.clone().with_filter(LevelFilter::INFO))
         .init();
     let result = match cli.command {
-        None => run(cli.run),
-        Some(Command::Run(args)) => run(args),
+        None => run(cli.run, recent),
+        Some(Command::Run(args)) => run(args, recent),
         Some(Command::Stop(args)) => stop(&args),
         Some(Command::Invite { store, count, expires, json }) => {
             invite(&store, count.into(), *expires, json)
@@ -146,6 +165,7 @@ fn main() -> ExitCode {
         Some(Command::Check { store, repair, json }) => {
             return check(&store, check::Options { repair, json });
         }
+        Some(Command::AdminToken { store, new }) => admin_token(&store, new),
         Some(Command::Cert(args)) => make_certificate(args),
     };
     match result {
@@ -157,7 +177,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: RunArgs) -> anyhow::Result<()> {
+fn run(args: RunArgs, recent: Recent) -> anyhow::Result<()> {
     let mut config = Config::read(&args.store.store)?;
     if !args.listen.is_empty() {
         config.listen = args.listen;
@@ -178,7 +198,7 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::start(config).await?;
+        let server = Server::start(config).await?.with_log(recent);
         let mut out = std::io::stdout().lock();
         for address in server.addresses() {
             writeln!(out, "listening on {address}")?;
@@ -226,6 +246,12 @@ fn check(args: &StoreArgs, options: check::Options) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn admin_token(args: &StoreArgs, new: bool) -> anyhow::Result<()> {
+    let token = if new { token::replace(&args.store) } else { token::show(&args.store) }?;
+    println!("{}", token.reveal());
+    Ok(())
 }
 
 fn make_certificate(CertArgs { store, names, force }: CertArgs) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use crate::door::entrance::{self, Door};
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
 use crate::post_office::PostOffice;
+use crate::recent::Recent;
 use crate::status::{Status, count_files};
 use crate::store_thread::{Inquiry, StoreThread};
 use crate::tls::{self, Renewal, Tls, TlsError};
@@ -76,6 +77,7 @@ pub struct Server {
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
     inquiry: Inquiry,
+    recent: Recent,
 }
 
 impl Server {
@@ -136,7 +138,14 @@ impl Server {
             hasher,
             events,
             inquiry,
+            recent: Recent::default(),
         })
+    }
+
+    /// The admin page is to show what this has heard.
+    #[must_use]
+    pub fn with_log(self, recent: Recent) -> Self {
+        Self { recent, ..self }
     }
 
     /// The addresses that clients connect to without TLS.
@@ -189,7 +198,9 @@ impl Server {
             ears.spawn(tls::follow(renewal));
         }
         if let Some(listener) = self.admin {
-            let router = admin::router(self.events.clone());
+            let (store, names) = (self.config.store.clone(), self.config.admin_names.clone());
+            let router = admin::router(store, names, self.recent, self.events.clone());
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             ears.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
                     tracing::warn!("the admin page has ended: {error}");
