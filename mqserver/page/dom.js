@@ -8,12 +8,13 @@ export function el(tag, properties = {}, ...children) {
     else if (value === true) element.setAttribute(name, '');
     else if (value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== undefined));
   return element;
 }
 
 export const link = (text, href) => el('a', { href }, text);
-export const button = (text, onclick, kind) => el('button', { type: 'button', class: kind, onclick }, text);
+/** A button; `label` says more to those who do not see what is around it. */
+export const button = (text, onclick, kind, label) => el('button', { type: 'button', class: kind, onclick, 'aria-label': label }, text);
 /** A link within the page, to names that may be anything. */
 export const to = (...parts) => `#/${parts.map(encodeURIComponent).join('/')}`;
 

@@ -23,7 +23,7 @@ export async function inactive(view, _, given) {
     link(user, to('user', user)),
     link(`${user},${offset}`, to('queue', user, offset)),
     online ? 'now' : ago(lastSeen),
-    button('Drop…', drop(user, offset), 'danger'),
+    button('Drop…', drop(user, offset), 'danger', `Drop ${user},${offset}…`),
   ];
   const { results } = await browse(view, 'inactive', given, {
     path: 'nodes', key: 'nodes', one: 'node', more: { inactive },

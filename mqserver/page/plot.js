@@ -40,7 +40,7 @@ export function plot(title, lines, show, least) {
 
   let points = [];
   let at;
-  const time = (point) => new Date(point.time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const time = (point) => new Date(point.time).toLocaleTimeString('en-GB');
   const label = () => {
     const index = at ?? points.length - 1;
     if (index < 0) return;

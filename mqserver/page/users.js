@@ -45,7 +45,7 @@ export async function user(view, [name]) {
     link(count(queued, 'message'), to('queue', name, offset)),
     bytes(size),
     online ? 'now' : ago(lastSeen),
-    button('Drop…', drop(offset), 'danger'),
+    button('Drop…', drop(offset), 'danger', `Drop ${name},${offset}…`),
   ];
   return [
     el('div', { class: 'head' },
