@@ -270,6 +270,11 @@ impl Broker {
         &self.directory
     }
 
+    /// Is a node logged in?
+    pub fn is_online(&self, node: NodeId) -> bool {
+        self.sessions.contains_key(&node)
+    }
+
     /// Counts for the operator.
     pub fn counts(&self) -> Counts {
         Counts {

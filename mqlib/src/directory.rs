@@ -26,7 +26,8 @@ pub struct Directory {
     users: ByUser<User>,
     names: HashMap<Arc<str>, UserId>,
     aliases: HashMap<Arc<str>, UserId>,
-    lists: HashMap<Arc<str>, BTreeMap<UserId, Member>>,
+    /// By name, so that they can be told in order.
+    lists: BTreeMap<Arc<str>, BTreeMap<UserId, Member>>,
     /// The lists that each user is in, fully or invited, if in any.
     in_lists: HashMap<UserId, Vec<Arc<str>>>,
     /// What is kept of invitations that are not used up, and when each expires, in ms since 1970.
@@ -213,6 +214,11 @@ impl Directory {
     /// The owner of this alias.
     pub fn alias(&self, alias: &str) -> Option<UserId> {
         self.aliases.get(alias).copied()
+    }
+
+    /// No user has this number, or a larger one.
+    pub fn end(&self) -> UserId {
+        UserId(self.next_user)
     }
 
     /// All users, in the order of their numbers.

@@ -19,7 +19,7 @@ mod survey;
 pub use head::VERSION;
 pub use record::{Post, Record};
 pub use replay::Damage;
-pub use survey::{Survey, survey};
+pub use survey::{Survey, records, survey};
 
 use crate::disk::{AlignedBuf, BLOCK, Disk, Segment};
 use crate::id::MessageId;
@@ -291,6 +291,11 @@ impl Journal {
     /// How many segments the ring has.
     pub fn segments(&self) -> usize {
         self.segments.len()
+    }
+
+    /// How many of them hold what is still needed, or are being filled.
+    pub fn used(&self) -> usize {
+        self.segments.iter().filter(|slot| slot.state != State::Free).count()
     }
 
     /// The oldest use of a segment that is not freed.

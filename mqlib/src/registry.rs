@@ -22,7 +22,8 @@ use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::node::UserId;
 pub(crate) use backend::Backend;
-use backend::Draft;
+use backend::{Content, Draft};
+use bytes::Bytes;
 use entry::Entry;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 pub use salvage::{Lost, salvage};
@@ -117,6 +118,34 @@ impl Registry {
         }
         let database = verify::open(disk)?.database;
         Ok(Some(Self { database }.load()?.0))
+    }
+
+    /// Reads the content of a database's file.
+    ///
+    /// # Errors
+    /// Those of [`look`](Self::look).
+    pub fn look_into(content: &Bytes) -> Result<Directory, RegistryError> {
+        let verified = verify::open_file(&|| Ok(Box::new(Content(content.clone()))))?;
+        Ok(Self { database: verified.database }.load()?.0)
+    }
+
+    /// Gives the store of the database another tag for its ids.
+    ///
+    /// # Errors
+    /// It is damaged, newer, or cannot be written.
+    pub fn retag(disk: &dyn Disk, tag: u32) -> Result<(), RegistryError> {
+        let (registry, _, birth) = Self::open(disk, Birth { salt: [0; KEY_LEN], tag })?;
+        let transaction = registry.write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            let commits = meta.get("commits")?.map_or(0, |value| value.value()) + 1;
+            meta.insert("commits", commits)?;
+            let sealed = seal::seal(commits, &Entry::birth(&Birth { tag, ..birth }));
+            for table in BIRTHS {
+                transaction.open_table(table)?.insert((), sealed.as_str())?;
+            }
+        }
+        Ok(transaction.commit()?)
     }
 
     fn found(disk: &dyn Disk, birth: Birth) -> Result<(Self, Directory, Birth), RegistryError> {

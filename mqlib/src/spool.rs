@@ -11,12 +11,14 @@
 
 mod empty;
 mod job;
+mod look;
 mod measure;
 mod quarantine;
 mod recall;
 
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadMessage, ReadOne, Wanted};
+pub use look::{Head, Look, file, head, message_len, names, whole};
 pub use measure::{Amount, Measured, ToMeasure};
 pub use quarantine::{QUARANTINE, reason_path};
 pub(crate) use quarantine::{keep, quarantine};

@@ -10,6 +10,7 @@
 //! batch; the file, if there is one, goes afterwards. A full segment of the journal whose messages
 //! are all acked or filed is freed, behind a sync of the whole file system if any file was touched.
 
+mod backup;
 mod commit;
 mod config;
 mod dropping;
@@ -17,6 +18,7 @@ mod filing;
 mod holds;
 mod index;
 mod listing;
+mod look;
 mod measuring;
 mod op;
 mod recent;
@@ -26,7 +28,9 @@ mod space;
 mod tests;
 mod usage;
 
+pub use backup::{RestoreError, Snapshot, restore};
 pub use config::StoreConfig;
+pub use look::{JournalUse, Unfiled};
 pub use op::{Fatal, OpenError, Refusal, SpoolDone, SpoolOp, StagedBody};
 
 use crate::by_user::ByUser;
@@ -38,6 +42,7 @@ use crate::node::NodeId;
 use crate::posted;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Remember, Wanted};
+use backup::BackingUp;
 use dropping::Dropping;
 use holds::Holds;
 use index::{Entry, Index};
@@ -116,6 +121,7 @@ pub struct Store {
     /// Nodes that are dropped, in the order asked for.
     drops: Vec<Dropping>,
     measuring: HashMap<u64, Measuring>,
+    backup: Option<BackingUp>,
     holds: Holds,
     /// What nodes have posted.
     recent: Recent,
@@ -190,6 +196,7 @@ impl Store {
             copies: Vec::new(),
             drops: Vec::new(),
             measuring: HashMap::new(),
+            backup: None,
             holds: Holds::default(),
             recent: Recent::default(),
             space: Space::default(),

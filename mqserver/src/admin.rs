@@ -12,51 +12,38 @@ mod session_api;
 mod sessions;
 pub mod token;
 
-use crate::engine::Event;
-use crate::recent::Recent;
-use crate::status::Overview;
+use crate::api;
+use crate::operator::Operator;
+use crate::recent::{self, Recent};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use guard::Gate;
-use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 
 /// Everything on the admin address. `names` are the hosts' names by which it may be reached, besides
 /// addresses and `localhost`.
-pub(crate) fn router(
-    store: PathBuf,
-    names: Vec<String>,
-    recent: Recent,
-    events: UnboundedSender<Event>,
-) -> Router {
-    let gate = Arc::new(Gate::new(store, names));
+pub(crate) fn router(operator: Operator, names: Vec<String>, recent: Recent) -> Router {
+    let gate = Arc::new(Gate::new(operator.store().to_owned(), names));
     Router::new()
         .route("/health", get(health))
-        .with_state(events)
-        .merge(crate::recent::router(recent))
+        .with_state(operator.clone())
+        .merge(api::router(operator))
+        .merge(recent::router(recent))
         .merge(session_api::router(gate.clone()))
         .merge(page::router())
+        .fallback(api::nowhere)
         .layer(axum::middleware::from_fn_with_state(gate, guard::admit))
         .layer(axum::middleware::map_response(page::harden))
 }
 
-/// Asks the broker's task. `None` if it does not answer: the server is about to end.
-pub(crate) async fn overview(events: &UnboundedSender<Event>, most: usize) -> Option<Overview> {
-    let (answer, overview) = oneshot::channel();
-    events.send(Event::Overview(most, answer)).ok()?;
-    overview.await.ok()
-}
-
-async fn health(State(events): State<UnboundedSender<Event>>) -> Response {
+async fn health(State(operator): State<Operator>) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    match overview(&events, 0).await {
-        Some(_) => (json, r#"{"status":"ok"}"#).into_response(),
-        None => {
+    match operator.look(|_, _| ()).await {
+        Ok(()) => (json, r#"{"status":"ok"}"#).into_response(),
+        Err(_) => {
             let text = r#"{"status":"stopping"}"#;
             (StatusCode::SERVICE_UNAVAILABLE, json, text).into_response()
         }

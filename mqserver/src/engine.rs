@@ -1,11 +1,12 @@
 //! What the broker's task is told.
 
 use crate::post_office::LinkHandle;
-use crate::status::Overview;
-use mqlib::broker::{Asked, LinkId};
+use mqlib::broker::{Asked, Broker, LinkId};
 use mqlib::credential::InvitationKey;
+use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::store::{Fatal, Refusal, SpoolDone};
+use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -30,6 +31,15 @@ pub(crate) enum Event {
     Spool(Vec<SpoolDone>),
     /// The store has failed.
     Fatal(Fatal),
-    /// Somebody wants to know how things are, with so many users by name.
-    Overview(usize, oneshot::Sender<Overview>),
+    /// Somebody wants to have a look at the broker. Nobody is served meanwhile.
+    Look(Look),
+}
+
+/// A look at the broker, and what it is to be told to.
+pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&Broker, Now) + Send>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }

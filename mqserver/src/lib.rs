@@ -6,6 +6,8 @@
 //! requests in parallel to all others ([`door`]).
 
 pub mod admin;
+pub mod api;
+pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
@@ -16,11 +18,13 @@ pub mod exposure;
 mod hasher;
 pub mod lock;
 mod mailbox;
+pub mod operator;
 mod plain;
 mod post_office;
 pub mod recent;
 pub mod server;
-pub mod status;
+mod status;
+pub mod stopped;
 mod store_thread;
 pub mod supervisor;
 pub mod tls;

@@ -1,19 +1,18 @@
 //! A server from start to end.
 
 use crate::config::Config;
-use crate::control::{Control, Invitations, Question};
+use crate::control::Control;
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
+use crate::operator::Operator;
 use crate::post_office::PostOffice;
 use crate::recent::Recent;
-use crate::status::{Status, count_files};
-use crate::store_thread::{Inquiry, StoreThread};
+use crate::store_thread::StoreThread;
 use crate::tls::{self, Renewal, Tls, TlsError};
-use crate::{admin, engine::Event, exposure};
+use crate::{admin, api, engine::Event, exposure};
 use mqlib::broker::Broker;
-use mqlib::directory::Registration;
 use mqlib::disk::FsDisk;
 use mqlib::registry::Birth;
 use mqlib::store::{Fatal, OpenError, Store};
@@ -23,10 +22,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedSender};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,7 +74,7 @@ pub struct Server {
     office: PostOffice,
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
-    inquiry: Inquiry,
+    operator: Operator,
     recent: Recent,
 }
 
@@ -120,9 +118,17 @@ impl Server {
         let hasher = Arc::new(Hasher::new(opened.birth.salt, random()?, cores()));
         let broker = Broker::new(config.limits.clone(), opened);
         let (events, inbox) = mpsc::unbounded_channel();
-        let store = StoreThread::start(store, disk, start, events.clone())
+        let store = StoreThread::start(store, disk.clone(), start, events.clone())
             .map_err(|error| ServerError::System("no thread", error))?;
-        let inquiry = store.inquiry();
+        let operator = Operator::new(
+            events.clone(),
+            store.inquiry(),
+            hasher.clone(),
+            disk,
+            path.clone(),
+            start,
+            config.limits.registration,
+        );
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
         let office = PostOffice::new(broker, store, inbox, start);
@@ -137,7 +143,7 @@ impl Server {
             office,
             hasher,
             events,
-            inquiry,
+            operator,
             recent: Recent::default(),
         })
     }
@@ -198,8 +204,8 @@ impl Server {
             ears.spawn(tls::follow(renewal));
         }
         if let Some(listener) = self.admin {
-            let (store, names) = (self.config.store.clone(), self.config.admin_names.clone());
-            let router = admin::router(store, names, self.recent, self.events.clone());
+            let names = self.config.admin_names.clone();
+            let router = admin::router(self.operator.clone(), names, self.recent);
             let router = router.into_make_service_with_connect_info::<SocketAddr>();
             ears.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
@@ -208,14 +214,9 @@ impl Server {
             });
         }
         let control = self.control;
-        let told = Told {
-            events: self.events,
-            store: self.config.store.clone(),
-            inquiry: self.inquiry,
-            hasher: self.hasher,
-            registration: self.config.limits.registration,
-        };
-        ears.spawn(async move { control.serve(|question| told.answer(question)).await });
+        let operator = self.operator;
+        let router = api::router(operator.clone()).merge(api::backups::router(operator));
+        ears.spawn(control.serve(router));
         let stop = async {
             stop.await;
             ears.shutdown().await;
@@ -252,63 +253,6 @@ fn beware(config: &Config) -> Result<(), ServerError> {
         tracing::warn!("insecure: {sentence}");
     }
     Ok(())
-}
-
-/// What answers the operator's questions.
-struct Told {
-    events: UnboundedSender<Event>,
-    store: PathBuf,
-    inquiry: Inquiry,
-    hasher: Arc<Hasher>,
-    registration: Registration,
-}
-
-impl Told {
-    async fn answer(&self, question: Question) -> io::Result<serde_json::Value> {
-        Ok(match question {
-            Question::Status => serde_json::to_value(self.status().await?)?,
-            Question::Invite(count, seconds) => {
-                let lifetime = Duration::from_secs(seconds);
-                serde_json::to_value(self.invite(count, lifetime).await?)?
-            }
-        })
-    }
-
-    async fn status(&self) -> io::Result<Status> {
-        let overview = admin::overview(&self.events, 0).await.ok_or(io::ErrorKind::BrokenPipe)?;
-        let store = self.store.clone();
-        let files = tokio::task::spawn_blocking(move || count_files(&store)).await??;
-        let unfiled = self.inquiry.unfiled().await.ok_or(io::ErrorKind::BrokenPipe)?;
-        let counts = overview.counts;
-        Ok(Status {
-            pid: std::process::id(),
-            uptime_s: overview.uptime.as_secs(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            links: counts.links,
-            online: counts.online,
-            users: counts.users,
-            nodes: counts.nodes,
-            waiting: files + unfiled,
-        })
-    }
-
-    /// Invitations, that are durable when they are handed out.
-    async fn invite(&self, count: usize, lifetime: Duration) -> io::Result<Invitations> {
-        let made = self.hasher.invitations(count).map_err(io::Error::other)?;
-        let (tokens, keys): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        let (answer, good) = oneshot::channel();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires = now.saturating_add(lifetime);
-        let invite = Event::Invite(keys, lifetime, answer);
-        self.events.send(invite).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        let good = good.await.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        good.map_err(io::Error::other)?;
-        Ok(Invitations {
-            invites: tokens.iter().map(|token| token.reveal().to_owned()).collect(),
-            expires: mqlib::now::date(expires.as_millis() as u64),
-            registration: self.registration,
-        })
-    }
 }
 
 fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {

@@ -5,6 +5,7 @@ use crate::mailbox::Mailbox;
 use mqlib::disk::Disk;
 use mqlib::spool::{Job, JobDone, Lane};
 use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -28,8 +29,16 @@ const NICENESS: i32 = 10;
 enum Mail {
     Op(SpoolOp),
     Done(JobDone),
-    /// How many messages are in the journal only, counted for each node?
-    Unfiled(oneshot::Sender<usize>),
+    /// Somebody wants to ask the store something. Nothing is committed meanwhile.
+    Ask(Ask),
+}
+
+struct Ask(Box<dyn FnOnce(&mut Store) + Send>);
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask")
+    }
 }
 
 /// Asks the store, while it works.
@@ -37,12 +46,20 @@ enum Mail {
 pub(crate) struct Inquiry(Mailbox<Mail>);
 
 impl Inquiry {
-    /// How many messages are in the journal only, counted for each node. `None` when the store has
-    /// ended.
-    pub(crate) async fn unfiled(&self) -> Option<usize> {
-        let (answer, unfiled) = oneshot::channel();
-        self.0.put([Mail::Unfiled(answer)]);
-        unfiled.await.ok()
+    /// Tells the store something, on the thread that commits.
+    pub(crate) fn tell(&self, tell: impl FnOnce(&mut Store) + Send + 'static) {
+        self.0.put([Mail::Ask(Ask(Box::new(tell)))]);
+    }
+
+    /// Asks the store something, on the thread that commits. `None` when it has ended.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        // Whoever asked may have gone.
+        self.tell(move |store| drop(answer.send(ask(store))));
+        answered.await.ok()
     }
 }
 
@@ -162,8 +179,7 @@ impl Work {
                 match mail {
                     Mail::Op(op) => self.store.submit(now, op),
                     Mail::Done(done) => self.store.job_done(now, done)?,
-                    // Whoever asked may have gone.
-                    Mail::Unfiled(answer) => drop(answer.send(self.store.unfiled())),
+                    Mail::Ask(Ask(ask)) => ask(&mut self.store),
                 }
             }
             if self.store.next_timeout().is_some_and(|at| at <= now) {

@@ -180,10 +180,13 @@ async fn status_as_json_counts_right() {
     // Connections that ended just now are counted until the server has noticed.
     common::eventually("two links", || status(&store)["links"] == 2).await;
     let mut told = status(&store);
-    assert!(told["uptime_s"].take().as_u64().unwrap() < 600);
+    assert!(told["uptimeS"].take().as_u64().unwrap() < 600);
+    let disk = told["disk"].take();
+    assert!(disk["free"].as_u64().unwrap() <= disk["total"].as_u64().unwrap(), "{disk}");
     let wanted = json!({
-        "pid": server.pid(), "uptime_s": null, "version": env!("CARGO_PKG_VERSION"), "links": 2,
-        "online": 1, "users": 2, "nodes": 3, "waiting": 6,
+        "pid": server.pid(), "uptimeS": null, "version": env!("CARGO_PKG_VERSION"), "links": 2,
+        "online": 1, "users": 2, "nodes": 3, "lists": 0, "waiting": 6, "disk": null,
+        "journal": {"segments": 3, "used": 1},
     });
     assert_eq!(told, wanted);
     let mut bob = Client::login(&server, Framing::Raw, "bob", "n0").await;
@@ -205,13 +208,18 @@ async fn status_as_text_says_the_same() {
     let (uptime, rest): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.starts_with("uptime "));
     assert!(uptime.len() == 1 && uptime[0].contains("0:0"), "{text}");
+    let (disk, rest): (Vec<&str>, Vec<&str>) =
+        rest.into_iter().partition(|line| line.starts_with("disk "));
+    assert!(disk.len() == 1 && disk[0].ends_with(" free"), "{text}");
     let wanted = [
-        format!("pid       {}", server.pid()),
-        format!("version   {}", env!("CARGO_PKG_VERSION")),
-        "links     2, 1 of them logged in".into(),
-        "users     2".into(),
-        "nodes     3".into(),
-        "waiting   6 messages".into(),
+        format!("pid      {}", server.pid()),
+        format!("version  {}", env!("CARGO_PKG_VERSION")),
+        "links    2, 1 of them logged in".into(),
+        "users    2".into(),
+        "nodes    3".into(),
+        "lists    0".into(),
+        "waiting  6 messages".into(),
+        "journal  1 of 3 segments in use".into(),
     ];
     assert_eq!(rest, wanted);
 }

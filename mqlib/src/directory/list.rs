@@ -8,6 +8,7 @@ use crate::name;
 use crate::node::UserId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// How a user is in a list.
@@ -106,6 +107,28 @@ impl Directory {
         let mut lists: Vec<_> = lists.filter(is_full).collect();
         lists.sort_unstable();
         lists
+    }
+
+    /// How many lists there are.
+    pub fn list_count(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// The lists whose names come after one, in order, each with how many are in it or invited.
+    pub fn lists_after(&self, after: &str) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let lists = self.lists.range::<str, _>(behind);
+        lists.map(|(list, members)| (list, members.len()))
+    }
+
+    /// Who is in a list, by number from one on, and how; `None` if there is no such list.
+    pub fn members_from(
+        &self,
+        list: &str,
+        from: UserId,
+    ) -> Option<impl Iterator<Item = (UserId, &Member)>> {
+        let members = self.lists.get(list)?.range(from..);
+        Some(members.map(|(user, member)| (*user, member)))
     }
 
     /// The full members of a list.

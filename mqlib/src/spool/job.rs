@@ -8,7 +8,7 @@ use crate::journal::Epoch;
 use crate::node::NodeId;
 use crate::posted::Entry;
 use bytes::Bytes;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -507,27 +507,14 @@ impl Shop<'_> {
         after: MessageId,
         max: usize,
     ) -> io::Result<(Vec<(MessageId, bool)>, usize)> {
-        // Of a long queue only the oldest are kept while its names go by.
-        let mut found = BinaryHeap::new();
-        let mut count = 0;
-        let listed = self.disk.for_each_name(directory, &mut |name| {
-            if let Some(found_one) = super::parse_name(name).filter(|(id, _)| *id > after) {
-                count += 1;
-                if found.len() < max {
-                    found.push(found_one);
-                } else if let Some(mut last) = found.peek_mut().filter(|last| **last > found_one) {
-                    *last = found_one;
-                }
+        match super::look::names(self.disk, directory, after, max, |_| true) {
+            Err(error) if missing(&error) => Ok((Vec::new(), 0)),
+            Err(error) if is_planted(&error) => {
+                self.set_aside(directory)?;
+                Ok((Vec::new(), 0))
             }
-        });
-        match listed {
-            Err(error) if missing(&error) => {}
-            Err(error) if is_planted(&error) => self.set_aside(directory)?,
-            result => result?,
+            listed => listed,
         }
-        let found = found.into_sorted_vec();
-        let more = count - found.len();
-        Ok((found, more))
     }
 
     /// What was read; and an error if a file could not be opened for now.

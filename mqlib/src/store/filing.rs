@@ -1,5 +1,6 @@
 //! Files, off the commit path: what is given to workers, and what becomes of it.
 
+use super::backup::BackingUp;
 use super::index::Entry;
 use super::op::{Fatal, Refusal, SpoolDone, StagedBody};
 use super::usage::Settled;
@@ -39,7 +40,8 @@ impl Store {
 
     /// Gives out files to be written: what has waited long enough, all if something waits for it.
     pub(super) fn file(&mut self, now: Duration) {
-        let urgent = !self.copies.is_empty()
+        let urgent = self.backup.as_ref().is_some_and(BackingUp::is_urgent)
+            || !self.copies.is_empty()
             || !self.drops.is_empty()
             || self.index.live() * 2 > self.config.backlog
             || self.usage.is_short_of(self.journal.segments());
