@@ -1,6 +1,7 @@
 //! The commands, one noun a file. What they print for a person is made here; what they know comes from
 //! [`mqserver::api`], over the control socket, or from a store that is stopped.
 
+mod admin_token;
 mod backup;
 mod cert;
 mod check;
@@ -21,6 +22,7 @@ mod users;
 
 use clap::{Args, Parser, Subcommand};
 use mqserver::control::{Client, ClientError};
+use mqserver::recent::Recent;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -73,6 +75,11 @@ enum Command {
     /// needed where the configuration says `registration = "invite"`. One that is printed is durable,
     /// and cannot be shown again: the server keeps only a hash of it.
     Invite(invite::InviteArgs),
+    /// Print the token that opens the admin page, made if there is none
+    ///
+    /// It works whether a server runs on the store or not. Who has the token may do all that the page
+    /// can, so it is a secret. Scripts give it to `/api/v1` in `Authorization: Bearer <token>`.
+    AdminToken(admin_token::AdminTokenArgs),
     /// Write all of a store whose server runs to one file, from which `restore` makes it again
     ///
     /// The server goes on meanwhile. In the file is every message that was acked to its poster before
@@ -117,11 +124,11 @@ struct Form {
 struct Usage(String);
 
 impl Cli {
-    /// Does what it says.
-    pub(crate) fn run(self) -> ExitCode {
+    /// Does what it says. The server shows what `recent` has heard.
+    pub(crate) fn run(self, recent: Recent) -> ExitCode {
         let done = match self.command {
-            None => run::run(self.run),
-            Some(Command::Run(args)) => run::run(args),
+            None => run::run(self.run, recent),
+            Some(Command::Run(args)) => run::run(args, recent),
             Some(Command::Stop(args)) => stop::run(&args),
             Some(Command::Status(args)) => status::run(&args),
             Some(Command::Users(args)) => users::run(&args),
@@ -131,6 +138,7 @@ impl Cli {
             Some(Command::Queue(command)) => queue::run(&command),
             Some(Command::Lists(args)) => lists::run(&args),
             Some(Command::Invite(args)) => invite::run(&args),
+            Some(Command::AdminToken(args)) => admin_token::run(&args),
             Some(Command::Backup(args)) => backup::run(&args),
             Some(Command::Restore(args)) => restore::run(&args),
             Some(Command::Check(args)) => return check::run(&args),

@@ -32,6 +32,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Where the admin page is; `None` for nowhere.
     pub admin: Option<SocketAddr>,
+    /// The hosts' names by which it may be asked for, besides addresses and `localhost`.
+    pub admin_names: Vec<String>,
     /// Who may register; `None` for whatever is prudent there: [`registration`](Self::registration).
     pub registration: Option<Registration>,
     /// Serve even where that is careless.
@@ -64,6 +66,7 @@ struct File {
     listen: Option<Vec<SocketAddr>>,
     listen_tls: Option<Vec<SocketAddr>>,
     admin: Option<Admin>,
+    admin_names: Vec<String>,
     insecure: bool,
     accounts: FileAccounts,
     tls: FileTls,
@@ -168,6 +171,7 @@ impl Config {
             listen_tls: Vec::new(),
             tls: TlsConfig::default(),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin_names: Vec::new(),
             registration: None,
             insecure: false,
             limits: Limits::default(),
@@ -230,6 +234,7 @@ impl Config {
         if let Some(most) = bounded("limits.recipients", file.limits.recipients, 1, 50_000)? {
             self.limits.recipients = most;
         }
+        self.admin_names = file.admin_names;
         self.registration = file.accounts.registration;
         self.insecure = file.insecure;
         let accounts = &mut self.limits.accounts;

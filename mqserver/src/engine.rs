@@ -1,7 +1,6 @@
 //! What the broker's task is told.
 
 use crate::post_office::LinkHandle;
-use crate::status::Overview;
 use mqlib::broker::{Asked, Broker, LinkId, OperateError, Operated, Operation};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
@@ -31,8 +30,6 @@ pub(crate) enum Event {
     Spool(Vec<SpoolDone>),
     /// The store has failed.
     Fatal(Fatal),
-    /// Somebody wants to know how things are, with so many users by name.
-    Overview(usize, oneshot::Sender<Overview>),
     /// Somebody wants to have a look at the broker. Nobody is served meanwhile.
     Look(Look),
 }

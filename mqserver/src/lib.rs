@@ -5,7 +5,7 @@
 //! store one thread with two workers for files; each connection is a task of its own, which parses
 //! requests in parallel to all others ([`door`]).
 
-mod admin;
+pub mod admin;
 pub mod api;
 pub mod backup;
 pub mod cert;
@@ -21,6 +21,7 @@ mod mailbox;
 pub mod operator;
 mod plain;
 mod post_office;
+pub mod recent;
 pub mod server;
 mod status;
 pub mod stopped;

@@ -4,7 +4,6 @@
 //! and what is for each link, so a busy server wakes each of them once for many messages.
 
 use crate::engine::{Event, Look};
-use crate::status::Overview;
 use crate::store_thread::StoreThread;
 use crate::supervisor::Heart;
 use bytes::Bytes;
@@ -184,10 +183,6 @@ impl PostOffice {
                 }
             }
             Event::Fatal(fatal) => return Err(fatal),
-            Event::Overview(most, answer) => {
-                // Whoever asked may have gone.
-                let _ = answer.send(self.overview(most));
-            }
             Event::Look(Look(look)) => look(&self.broker, now),
         }
         Ok(())
@@ -242,18 +237,5 @@ impl PostOffice {
         for Desk { handle, .. } in self.links.values() {
             let _ = handle.mail.send(vec![what()]);
         }
-    }
-
-    fn overview(&self, most: usize) -> Overview {
-        let directory = self.broker.directory();
-        let mut users: Vec<_> = directory
-            .users()
-            .map(|(_, user)| {
-                (user.name.to_string(), user.aliases.iter().map(ToString::to_string).collect())
-            })
-            .collect();
-        users.sort_unstable();
-        users.truncate(most);
-        Overview { counts: self.broker.counts(), users }
     }
 }

@@ -8,6 +8,7 @@ use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
 use crate::operator::Operator;
 use crate::post_office::PostOffice;
+use crate::recent::Recent;
 use crate::store_thread::StoreThread;
 use crate::tls::{self, Renewal, Tls, TlsError};
 use crate::{admin, api, engine::Event, exposure};
@@ -77,6 +78,7 @@ pub struct Server {
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
     operator: Operator,
+    recent: Recent,
 }
 
 impl Server {
@@ -145,7 +147,14 @@ impl Server {
             hasher,
             events,
             operator,
+            recent: Recent::default(),
         })
+    }
+
+    /// The admin page is to show what this has heard.
+    #[must_use]
+    pub fn with_log(self, recent: Recent) -> Self {
+        Self { recent, ..self }
     }
 
     /// The addresses that clients connect to without TLS.
@@ -198,7 +207,9 @@ impl Server {
             ears.spawn(tls::follow(renewal));
         }
         if let Some(listener) = self.admin {
-            let router = admin::router(self.events.clone());
+            let names = self.config.admin_names.clone();
+            let router = admin::router(self.operator.clone(), names, self.recent);
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             ears.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
                     tracing::warn!("the admin page has ended: {error}");

@@ -1,15 +1,6 @@
-//! How a server is: what the admin page tells, and how much waits in the spool.
+//! How much waits in the spool.
 
-use mqlib::broker::Counts;
 use std::path::Path;
-
-/// What the broker knows.
-#[derive(Debug)]
-pub(crate) struct Overview {
-    pub(crate) counts: Counts,
-    /// Names and aliases, in order, as many as were asked for.
-    pub(crate) users: Vec<(String, Vec<String>)>,
-}
 
 /// Messages in a store's spool, counted for each node. It reads the names of all files, so it takes
 /// about a second for a million.

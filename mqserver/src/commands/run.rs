@@ -4,6 +4,7 @@ use super::StoreArgs;
 use anyhow::Context;
 use clap::Args;
 use mqserver::config::{Admin, Config};
+use mqserver::recent::Recent;
 use mqserver::server::Server;
 use mqserver::supervisor;
 use std::io::Write;
@@ -28,7 +29,7 @@ pub(super) struct RunArgs {
     insecure: bool,
 }
 
-pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: RunArgs, recent: Recent) -> anyhow::Result<()> {
     let mut config = Config::read(&args.store.store)?;
     if !args.listen.is_empty() {
         config.listen = args.listen;
@@ -49,7 +50,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::start(config).await?;
+        let server = Server::start(config).await?.with_log(recent);
         let mut out = std::io::stdout().lock();
         for address in server.addresses() {
             writeln!(out, "listening on {address}")?;
