@@ -33,6 +33,8 @@ pub struct Directory {
     invitations: HashMap<InvitationKey, u64>,
     /// The next user's number.
     next_user: u32,
+    /// Nodes of all users.
+    nodes: usize,
     limits: AccountLimits,
 }
 
@@ -187,7 +189,9 @@ impl Directory {
     }
 
     fn put_user(&mut self, id: UserId, user: User) {
+        self.nodes += user.nodes.len();
         if let Some(before) = self.users.get(id) {
+            self.nodes -= before.nodes.len();
             for alias in &before.aliases {
                 self.aliases.remove(alias);
             }
@@ -218,6 +222,21 @@ impl Directory {
     /// All users, in the order of their numbers.
     pub fn users(&self) -> impl Iterator<Item = (UserId, &User)> {
         self.users.iter()
+    }
+
+    /// How many users there are.
+    pub fn user_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// How many nodes they have.
+    pub fn node_count(&self) -> usize {
+        self.nodes
+    }
+
+    /// How many lists there are.
+    pub fn list_count(&self) -> usize {
+        self.lists.len()
     }
 
     /// Who is in which list, and how.

@@ -22,12 +22,14 @@ mod op;
 mod recent;
 mod salvage;
 mod space;
+mod stats;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
 mod usage;
 
 pub use config::StoreConfig;
 pub use op::{Fatal, OpenError, Refusal, SpoolDone, SpoolOp, StagedBody};
+pub use stats::{State, Totals};
 
 use crate::by_user::ByUser;
 use crate::directory::{Directory, Edit};
@@ -129,6 +131,7 @@ pub struct Store {
     /// The last that an earlier life may have left in the journal.
     recovered_to: MessageId,
     next_staged: u64,
+    totals: Totals,
     jobs: VecDeque<Job>,
     done: VecDeque<SpoolDone>,
 }
@@ -200,6 +203,7 @@ impl Store {
             last_id,
             recovered_to: last_id,
             next_staged: 0,
+            totals: Totals::default(),
             jobs: VecDeque::new(),
             done: VecDeque::new(),
         };

@@ -1,10 +1,11 @@
 //! The admin page: who is there, and whether the server is well. Read only.
 
 use crate::engine::Event;
+use crate::metrics::{self, Metrics};
 use crate::status::Overview;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use std::fmt::Write;
@@ -15,8 +16,8 @@ use tokio::sync::oneshot;
 const USERS: usize = 1_000;
 
 /// The pages.
-pub(crate) fn router(events: UnboundedSender<Event>) -> Router {
-    Router::new().route("/", get(page)).route("/health", get(health)).with_state(events)
+pub(crate) fn router(events: UnboundedSender<Event>, metrics: Metrics) -> Router {
+    Router::new().route("/", get(page)).with_state(events).merge(metrics::router(metrics))
 }
 
 /// Asks the broker's task. `None` if it does not answer: the server is about to end.
@@ -24,17 +25,6 @@ pub(crate) async fn overview(events: &UnboundedSender<Event>, most: usize) -> Op
     let (answer, overview) = oneshot::channel();
     events.send(Event::Overview(most, answer)).ok()?;
     overview.await.ok()
-}
-
-async fn health(State(events): State<UnboundedSender<Event>>) -> Response {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    match overview(&events, 0).await {
-        Some(_) => (json, r#"{"status":"ok"}"#).into_response(),
-        None => {
-            let text = r#"{"status":"stopping"}"#;
-            (StatusCode::SERVICE_UNAVAILABLE, json, text).into_response()
-        }
-    }
 }
 
 async fn page(State(events): State<UnboundedSender<Event>>) -> Response {

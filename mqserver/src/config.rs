@@ -4,6 +4,7 @@
 
 use crate::door::limits::DoorLimits;
 use crate::exposure::is_private;
+use crate::logging::{LogConfig, LogFormat, LogLevel};
 use crate::plain;
 use crate::tls::{ClientAuth, TlsConfig};
 use mqlib::directory::Registration;
@@ -42,6 +43,8 @@ pub struct Config {
     pub door: DoorLimits,
     /// Sizes and times of the store.
     pub storage: StoreConfig,
+    /// How the log is written.
+    pub log: LogConfig,
 }
 
 /// Why the configuration is no good. Told to the operator.
@@ -70,6 +73,7 @@ struct File {
     limits: FileLimits,
     journal: FileJournal,
     spool: FileSpool,
+    log: FileLog,
 }
 
 /// Where the admin page is: an address, or `off`.
@@ -157,6 +161,13 @@ struct FileSpool {
     min_free_mib: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileLog {
+    format: Option<LogFormat>,
+    level: Option<LogLevel>,
+}
+
 const MIB: usize = 1 << 20;
 
 impl Config {
@@ -173,6 +184,7 @@ impl Config {
             limits: Limits::default(),
             door: DoorLimits::default(),
             storage: StoreConfig::default(),
+            log: LogConfig::default(),
         }
     }
 
@@ -297,6 +309,12 @@ impl Config {
         }
         if let Some(mib) = bounded("spool.min_free_mib", file.spool.min_free_mib, 1, 1 << 20)? {
             self.storage.min_free = mib << 20;
+        }
+        if let Some(format) = file.log.format {
+            self.log.format = format;
+        }
+        if let Some(level) = file.log.level {
+            self.log.level = level;
         }
         Ok(())
     }

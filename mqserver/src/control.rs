@@ -85,7 +85,7 @@ impl Control {
                 write.write_all(format!("{text}\n").as_bytes()).await
             };
             match timeout(PATIENCE, conversation).await {
-                Ok(Err(error)) => tracing::warn!("control socket: {error}"),
+                Ok(Err(error)) => tracing::warn!(%error, "control socket"),
                 Err(_) => tracing::warn!("control socket: a client was too slow"),
                 Ok(Ok(())) => {}
             }

@@ -6,6 +6,7 @@ use mqlib::directory::Registration;
 use mqserver::config::{Admin, Config};
 use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
+use mqserver::logging::{self, LogConfig, LogFormat};
 use mqserver::server::Server;
 use mqserver::status::Status;
 use mqserver::{cert, check, supervisor};
@@ -126,27 +127,23 @@ struct RunArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::builder()
-                .with_default_directive(tracing::Level::INFO.into())
-                .from_env_lossy(),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
-    let result = match cli.command {
-        None => run(cli.run),
-        Some(Command::Run(args)) => run(args),
-        Some(Command::Stop(args)) => stop(&args),
-        Some(Command::Invite { store, count, expires, json }) => {
+    let command = match cli.command {
+        None => return serve(cli.run),
+        Some(Command::Run(args)) => return serve(args),
+        Some(command) => command,
+    };
+    logging::start(LogConfig::default(), None);
+    let result = match command {
+        Command::Run(args) => return serve(args),
+        Command::Stop(args) => stop(&args),
+        Command::Invite { store, count, expires, json } => {
             invite(&store, count.into(), *expires, json)
         }
-        Some(Command::Status { store, json }) => status(&store, json),
-        Some(Command::Check { store, repair, json }) => {
+        Command::Status { store, json } => status(&store, json),
+        Command::Check { store, repair, json } => {
             return check(&store, check::Options { repair, json });
         }
-        Some(Command::Cert(args)) => make_certificate(args),
+        Command::Cert(args) => make_certificate(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -157,7 +154,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: RunArgs) -> anyhow::Result<()> {
+/// Serves, with the log that the configuration asks for.
+fn serve(args: RunArgs) -> ExitCode {
+    let config = match configure(args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("mqserver: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let log = config.log;
+    logging::start(log, None);
+    match (run(config), log.format) {
+        (Ok(()), _) => return ExitCode::SUCCESS,
+        (Err(error), LogFormat::Text) => eprintln!("mqserver: {error:#}"),
+        (Err(error), LogFormat::Json) => {
+            tracing::error!(error = format!("{error:#}"), "the server ends");
+        }
+    }
+    ExitCode::FAILURE
+}
+
+fn configure(args: RunArgs) -> anyhow::Result<Config> {
     let mut config = Config::read(&args.store.store)?;
     if !args.listen.is_empty() {
         config.listen = args.listen;
@@ -171,6 +189,10 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         None => {}
     }
     config.insecure |= args.insecure;
+    Ok(config)
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -4,8 +4,10 @@ use crate::config::Config;
 use crate::control::{Control, Invitations, Question};
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
+use crate::door::ledger::Ledger;
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
+use crate::metrics::{Limits, Metrics, Sources};
 use crate::post_office::PostOffice;
 use crate::status::{Status, count_files};
 use crate::store_thread::{Inquiry, StoreThread};
@@ -73,6 +75,8 @@ pub struct Server {
     tls: Option<(Tls, Renewal)>,
     admin: Option<TcpListener>,
     office: PostOffice,
+    start: Instant,
+    ledger: Arc<Ledger>,
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
     inquiry: Inquiry,
@@ -113,7 +117,7 @@ impl Server {
             tracing::warn!("{damage}");
         }
         if opened.recovered > 0 {
-            tracing::info!("{} messages taken up from the journal", opened.recovered);
+            tracing::info!(messages = opened.recovered, "messages taken up from the journal");
         }
         let hasher = Arc::new(Hasher::new(opened.birth.salt, random()?, cores()));
         let broker = Broker::new(config.limits.clone(), opened);
@@ -123,7 +127,8 @@ impl Server {
         let inquiry = store.inquiry();
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
-        let office = PostOffice::new(broker, store, inbox, start);
+        let ledger = Arc::new(Ledger::default());
+        let office = PostOffice::new(broker, store, inbox, start, ledger.clone());
         Ok(Self {
             config,
             lock,
@@ -133,6 +138,8 @@ impl Server {
             tls,
             admin,
             office,
+            start,
+            ledger,
             hasher,
             events,
             inquiry,
@@ -164,10 +171,25 @@ impl Server {
             ..wsstream::Limits::default()
         };
         let limits = self.config.door.within_open_files();
+        let metrics = Metrics::new(Sources {
+            start: self.start,
+            store: self.config.store.clone(),
+            limits: Limits {
+                connections: limits.connections,
+                backlog: self.config.storage.backlog,
+                min_free: self.config.storage.min_free,
+            },
+            ledger: self.ledger.clone(),
+            events: self.events.clone(),
+            inquiry: self.inquiry.clone(),
+            hasher: self.hasher.clone(),
+            tls: self.tls.as_ref().map(|(tls, _)| tls.clone()),
+        });
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
             census: Census::new(&limits),
+            ledger: self.ledger,
             refusals: entrance::refusals(),
             limits,
             link,
@@ -179,6 +201,9 @@ impl Server {
             tasks: tasks.clone(),
         });
         let mut ears = tokio::task::JoinSet::new();
+        ears.spawn(metrics.clone().run());
+        // They tell of the stop, too.
+        let mut pages = tokio::task::JoinSet::new();
         for listener in self.listeners {
             ears.spawn(entrance::listen(door.clone(), listener, None));
         }
@@ -189,10 +214,10 @@ impl Server {
             ears.spawn(tls::follow(renewal));
         }
         if let Some(listener) = self.admin {
-            let router = admin::router(self.events.clone());
-            ears.spawn(async move {
+            let router = admin::router(self.events.clone(), metrics.clone());
+            pages.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
-                    tracing::warn!("the admin page has ended: {error}");
+                    tracing::warn!(%error, "the admin page has ended");
                 }
             });
         }
@@ -207,14 +232,16 @@ impl Server {
         ears.spawn(async move { control.serve(|question| told.answer(question)).await });
         let stop = async {
             stop.await;
+            metrics.stopping();
             ears.shutdown().await;
             stopping.cancel();
         };
         let result = self.office.run(stop).await;
         tasks.close();
         if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
-            tracing::warn!("{} connections did not end in time", tasks.len());
+            tracing::warn!(connections = tasks.len(), "connections did not end in time");
         }
+        pages.shutdown().await;
         drop(self.lock);
         Ok(result?)
     }

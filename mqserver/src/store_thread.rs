@@ -2,13 +2,14 @@
 
 use crate::engine::Event;
 use crate::mailbox::Mailbox;
+use crate::metrics::figures::{StoreFigures, StoreWork};
 use mqlib::disk::Disk;
 use mqlib::spool::{Job, JobDone, Lane};
 use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -27,9 +28,12 @@ const NICENESS: i32 = 10;
 #[derive(Debug)]
 enum Mail {
     Op(SpoolOp),
-    Done(JobDone),
+    /// A worker has done a job. If it was a sync of the file system, how long that took.
+    Done(JobDone, Option<Duration>),
     /// How many messages are in the journal only, counted for each node?
     Unfiled(oneshot::Sender<usize>),
+    /// What was done, and how does it stand?
+    Figures(oneshot::Sender<StoreFigures>),
 }
 
 /// Asks the store, while it works.
@@ -43,6 +47,13 @@ impl Inquiry {
         let (answer, unfiled) = oneshot::channel();
         self.0.put([Mail::Unfiled(answer)]);
         unfiled.await.ok()
+    }
+
+    /// What was done, and how it stands. `None` when the store has ended.
+    pub(crate) async fn figures(&self) -> Option<StoreFigures> {
+        let (answer, figures) = oneshot::channel();
+        self.0.put([Mail::Figures(answer)]);
+        figures.await.ok()
     }
 }
 
@@ -71,14 +82,16 @@ impl StoreThread {
                     let _ = rustix::process::nice(NICENESS);
                 }
                 while let Some(job) = jobs.take() {
+                    let begun = matches!(job, Job::Checkpoint { .. }).then(Instant::now);
                     let done = job.run(&*disk, &mut |text| tracing::warn!("{text}"));
-                    mailbox.put([Mail::Done(done)]);
+                    mailbox.put([Mail::Done(done, begun.map(|begun| begun.elapsed()))]);
                 }
             };
             let thread = Builder::new().name(name.to_owned());
             threads.push(thread.spawn(|| or_abort(work))?);
         }
-        let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events };
+        let work = StoreWork::new();
+        let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events, work };
         let work = move || {
             if let Err(fatal) = work.run() {
                 // If nobody listens any more, the server is going down anyway.
@@ -142,6 +155,7 @@ struct Work {
     jobs: Jobs,
     start: Instant,
     events: UnboundedSender<Event>,
+    work: StoreWork,
 }
 
 impl Work {
@@ -161,16 +175,37 @@ impl Work {
             for mail in mail {
                 match mail {
                     Mail::Op(op) => self.store.submit(now, op),
-                    Mail::Done(done) => self.store.job_done(now, done)?,
+                    Mail::Done(done, sync) => {
+                        sync.into_iter().for_each(|took| self.work.syncs.add_time(took));
+                        self.store.job_done(now, done)?;
+                    }
                     // Whoever asked may have gone.
                     Mail::Unfiled(answer) => drop(answer.send(self.store.unfiled())),
+                    Mail::Figures(answer) => drop(answer.send(self.figures())),
                 }
             }
             if self.store.next_timeout().is_some_and(|at| at <= now) {
                 self.store.handle_timeout(now);
             }
-            more = self.store.commit(now)?;
+            more = self.commit(now)?;
         }
+    }
+
+    fn commit(&mut self, now: Duration) -> Result<bool, Fatal> {
+        let (begun, before) = (self.start.elapsed(), *self.store.totals());
+        let more = self.store.commit(now)?;
+        let after = self.store.totals();
+        if after.written > before.written {
+            self.work.commits.add_time(self.start.elapsed() - begun);
+            self.work.messages.add(after.committed - before.committed);
+            self.work.bytes.add(after.written - before.written);
+        }
+        Ok(more)
+    }
+
+    fn figures(&self) -> StoreFigures {
+        let (totals, state) = (*self.store.totals(), self.store.state());
+        StoreFigures { totals, state, work: self.work }
     }
 
     fn hand_out(&mut self) {

@@ -5,7 +5,7 @@
 //! empties its queue, and when nothing of it is left anywhere, the offset is free for another node,
 //! and whoever dropped it gets the ack. A crash in between leaves the note, and the next life goes on.
 
-use super::{Answer, Broker, LinkId};
+use super::{Answer, Broker, LinkId, Why};
 use crate::node::NodeId;
 use crate::now::Now;
 use crate::quit::Quit;
@@ -34,6 +34,7 @@ impl Broker {
         let (node, edits) = match self.directory.drop_node(own.user, offset) {
             Ok(dropped) => dropped,
             Err(error) => {
+                self.totals.refuse(Why::Request);
                 self.send(link, reply::ack(&id, false, AckError::Text(error.to_string())));
                 return self.settle(link);
             }
