@@ -80,6 +80,7 @@ struct Shared {
 struct Known {
     broker: Option<(BrokerFigures, Instant)>,
     store: Option<(StoreFigures, Instant)>,
+    room: Option<Room>,
 }
 
 impl Metrics {
@@ -130,7 +131,8 @@ impl Metrics {
         let look = move || (Room::at(&path).ok(), process.then(Process::now));
         let (room, ..) = tokio::join!(self.look(look), self.ask_broker(), self.ask_store());
         let (room, process) = room.unwrap_or_default();
-        let known = self.known();
+        let mut known = self.known();
+        known.room = room.or(known.room);
         let store = known.store.map(|(store, at)| (store, at.elapsed()));
         let waiting = store.as_ref().and_then(|(store, _)| shared.spool.waiting(store));
         Gathered {
@@ -139,7 +141,7 @@ impl Metrics {
             broker: known.broker.map(|(broker, at)| (broker, at.elapsed())),
             store,
             waiting,
-            room,
+            room: known.room,
             process,
             hashes: hasher.figures(),
             expires: tls.as_ref().and_then(Tls::expires),
@@ -172,7 +174,7 @@ impl Metrics {
         &self,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let looking = self.0.looking.clone().try_lock_owned().ok()?;
+        let looking = timeout(ANSWER, self.0.looking.clone().lock_owned()).await.ok()?;
         let look = tokio::task::spawn_blocking(move || {
             let seen = look();
             drop(looking);

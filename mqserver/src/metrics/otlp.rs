@@ -64,8 +64,8 @@ pub(super) async fn push(metrics: &Metrics) {
         ticks.tick().await;
         let gathered = metrics.gather(true).await;
         let families = gathered.families(&metrics.0.sources.ledger);
-        let sent = export.send(&export.message(&families, gathered.started, SystemTime::now()));
-        match timeout(PATIENCE, sent).await.unwrap_or(Err(ExportError::Silent)) {
+        let message = export.message(&families, gathered.started, SystemTime::now());
+        match timeout(PATIENCE, export.send(&message)).await.unwrap_or(Err(ExportError::Silent)) {
             Err(error) if !failing => {
                 failing = true;
                 tracing::warn!(%error, to = %export.to, "metrics cannot be pushed");
