@@ -22,7 +22,7 @@ mod users;
 
 use clap::{Args, Parser, Subcommand};
 use mqserver::control::{Client, ClientError};
-use mqserver::recent::Recent;
+use mqserver::logging::{self, LogConfig};
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -124,25 +124,30 @@ struct Form {
 struct Usage(String);
 
 impl Cli {
-    /// Does what it says. The server shows what `recent` has heard.
-    pub(crate) fn run(self, recent: Recent) -> ExitCode {
-        let done = match self.command {
-            None => run::run(self.run, recent),
-            Some(Command::Run(args)) => run::run(args, recent),
-            Some(Command::Stop(args)) => stop::run(&args),
-            Some(Command::Status(args)) => status::run(&args),
-            Some(Command::Users(args)) => users::run(&args),
-            Some(Command::User(command)) => user::run(&command),
-            Some(Command::Nodes(args)) => nodes::run(&args),
-            Some(Command::Node(command)) => node::run(&command),
-            Some(Command::Queue(command)) => queue::run(&command),
-            Some(Command::Lists(args)) => lists::run(&args),
-            Some(Command::Invite(args)) => invite::run(&args),
-            Some(Command::AdminToken(args)) => admin_token::run(&args),
-            Some(Command::Backup(args)) => backup::run(&args),
-            Some(Command::Restore(args)) => restore::run(&args),
-            Some(Command::Check(args)) => return check::run(&args),
-            Some(Command::Cert(args)) => cert::run(args),
+    /// Does what it says.
+    pub(crate) fn run(self) -> ExitCode {
+        let command = match self.command {
+            None => return run::run(self.run),
+            Some(Command::Run(args)) => return run::run(args),
+            Some(command) => command,
+        };
+        logging::start(LogConfig::default(), None);
+        let done = match command {
+            Command::Run(args) => return run::run(args),
+            Command::Stop(args) => stop::run(&args),
+            Command::Status(args) => status::run(&args),
+            Command::Users(args) => users::run(&args),
+            Command::User(command) => user::run(&command),
+            Command::Nodes(args) => nodes::run(&args),
+            Command::Node(command) => node::run(&command),
+            Command::Queue(command) => queue::run(&command),
+            Command::Lists(args) => lists::run(&args),
+            Command::Invite(args) => invite::run(&args),
+            Command::AdminToken(args) => admin_token::run(&args),
+            Command::Backup(args) => backup::run(&args),
+            Command::Restore(args) => restore::run(&args),
+            Command::Check(args) => return check::run(&args),
+            Command::Cert(args) => cert::run(args),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

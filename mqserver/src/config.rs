@@ -4,6 +4,7 @@
 
 use crate::door::limits::DoorLimits;
 use crate::exposure::is_private;
+use crate::logging::{LogConfig, LogFormat, LogLevel};
 use crate::plain;
 use crate::tls::{ClientAuth, TlsConfig};
 use mqlib::directory::Registration;
@@ -44,6 +45,8 @@ pub struct Config {
     pub door: DoorLimits,
     /// Sizes and times of the store.
     pub storage: StoreConfig,
+    /// How the log is written.
+    pub log: LogConfig,
 }
 
 /// Why the configuration is no good. Told to the operator.
@@ -73,6 +76,7 @@ struct File {
     limits: FileLimits,
     journal: FileJournal,
     spool: FileSpool,
+    log: FileLog,
 }
 
 /// Where the admin page is: an address, or `off`.
@@ -160,6 +164,13 @@ struct FileSpool {
     min_free_mib: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileLog {
+    format: Option<LogFormat>,
+    level: Option<LogLevel>,
+}
+
 const MIB: usize = 1 << 20;
 
 impl Config {
@@ -177,6 +188,7 @@ impl Config {
             limits: Limits::default(),
             door: DoorLimits::default(),
             storage: StoreConfig::default(),
+            log: LogConfig::default(),
         }
     }
 
@@ -302,6 +314,12 @@ impl Config {
         }
         if let Some(mib) = bounded("spool.min_free_mib", file.spool.min_free_mib, 1, 1 << 20)? {
             self.storage.min_free = mib << 20;
+        }
+        if let Some(format) = file.log.format {
+            self.log.format = format;
+        }
+        if let Some(level) = file.log.level {
+            self.log.level = level;
         }
         Ok(())
     }

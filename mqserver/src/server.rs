@@ -4,8 +4,10 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
+use crate::door::ledger::Ledger;
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
+use crate::metrics::{Limits, Metrics, Sources};
 use crate::operator::Operator;
 use crate::post_office::PostOffice;
 use crate::recent::Recent;
@@ -75,6 +77,8 @@ pub struct Server {
     tls: Option<(Tls, Renewal)>,
     admin: Option<TcpListener>,
     office: PostOffice,
+    start: Instant,
+    ledger: Arc<Ledger>,
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
     operator: Operator,
@@ -116,7 +120,7 @@ impl Server {
             tracing::warn!("{damage}");
         }
         if opened.recovered > 0 {
-            tracing::info!("{} messages taken up from the journal", opened.recovered);
+            tracing::info!(messages = opened.recovered, "messages taken up from the journal");
         }
         let hasher = Arc::new(Hasher::new(opened.birth.salt, random()?, cores()));
         let broker = Broker::new(config.limits.clone(), opened);
@@ -134,7 +138,8 @@ impl Server {
         );
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
-        let office = PostOffice::new(broker, store, inbox, start);
+        let ledger = Arc::new(Ledger::default());
+        let office = PostOffice::new(broker, store, inbox, start, ledger.clone());
         Ok(Self {
             config,
             lock,
@@ -144,6 +149,8 @@ impl Server {
             tls,
             admin,
             office,
+            start,
+            ledger,
             hasher,
             events,
             operator,
@@ -182,10 +189,25 @@ impl Server {
             ..wsstream::Limits::default()
         };
         let limits = self.config.door.within_open_files();
+        let metrics = Metrics::new(Sources {
+            start: self.start,
+            store: self.config.store.clone(),
+            limits: Limits {
+                connections: limits.connections,
+                backlog: self.config.storage.backlog,
+                min_free: self.config.storage.min_free,
+            },
+            ledger: self.ledger.clone(),
+            events: self.events.clone(),
+            inquiry: self.operator.inquiry().clone(),
+            hasher: self.hasher.clone(),
+            tls: self.tls.as_ref().map(|(tls, _)| tls.clone()),
+        });
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
             census: Census::new(&limits),
+            ledger: self.ledger,
             refusals: entrance::refusals(),
             limits,
             link,
@@ -197,6 +219,9 @@ impl Server {
             tasks: tasks.clone(),
         });
         let mut ears = tokio::task::JoinSet::new();
+        ears.spawn(metrics.clone().run());
+        // They tell of the stop, too.
+        let mut pages = tokio::task::JoinSet::new();
         for listener in self.listeners {
             ears.spawn(entrance::listen(door.clone(), listener, None));
         }
@@ -208,11 +233,11 @@ impl Server {
         }
         if let Some(listener) = self.admin {
             let names = self.config.admin_names.clone();
-            let router = admin::router(self.operator.clone(), names, self.recent);
+            let router = admin::router(self.operator.clone(), metrics.clone(), names, self.recent);
             let router = router.into_make_service_with_connect_info::<SocketAddr>();
-            ears.spawn(async move {
+            pages.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
-                    tracing::warn!("the admin page has ended: {error}");
+                    tracing::warn!(%error, "the admin page has ended");
                 }
             });
         }
@@ -222,14 +247,16 @@ impl Server {
         ears.spawn(control.serve(router));
         let stop = async {
             stop.await;
+            metrics.stopping();
             ears.shutdown().await;
             stopping.cancel();
         };
         let result = self.office.run(stop).await;
         tasks.close();
         if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
-            tracing::warn!("{} connections did not end in time", tasks.len());
+            tracing::warn!(connections = tasks.len(), "connections did not end in time");
         }
+        pages.shutdown().await;
         drop(self.lock);
         Ok(result?)
     }

@@ -42,6 +42,6 @@ impl Heart {
 /// A supervisor that cannot be told is nobody's concern but its own.
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = notify(&[state]) {
-        tracing::debug!("the supervisor cannot be told: {error}");
+        tracing::debug!(%error, "the supervisor cannot be told");
     }
 }

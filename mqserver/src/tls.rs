@@ -3,6 +3,7 @@
 //! `files` reads PEM and says what is wrong with it; `follow` watches it. A link keeps what it
 //! began with; the next one gets what is current.
 
+mod expiry;
 mod files;
 mod follow;
 
@@ -64,25 +65,38 @@ impl TlsConfig {
 
 /// The current TLS of a server.
 #[derive(Debug, Clone)]
-pub(crate) struct Tls(watch::Receiver<Arc<ServerConfig>>);
+pub(crate) struct Tls(watch::Receiver<Current>);
+
+/// What the files say now.
+#[derive(Debug, Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// When the certificate expires, in seconds since 1970.
+    expires: Option<i64>,
+}
 
 /// What is needed to renew it.
 pub(crate) struct Renewal {
     config: TlsConfig,
     files: Files,
-    current: watch::Sender<Arc<ServerConfig>>,
+    current: watch::Sender<Current>,
 }
 
 impl Tls {
     /// Reads the files, whose paths are as seen from the working directory.
     pub(crate) fn read(config: TlsConfig) -> Result<(Self, Renewal), TlsError> {
         let files = Files::read(&config)?;
-        let (sender, current) = watch::channel(Arc::new(files.server_config(&config)?));
+        let (sender, current) = watch::channel(files.current(&config)?);
         Ok((Self(current), Renewal { config, files, current: sender }))
     }
 
     /// What shakes hands with the next client.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.0.borrow().clone().into()
+        self.0.borrow().config.clone().into()
+    }
+
+    /// When the certificate expires, in seconds since 1970, if it says so.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        self.0.borrow().expires
     }
 }

@@ -4,12 +4,16 @@ use super::StoreArgs;
 use anyhow::Context;
 use clap::Args;
 use mqserver::config::{Admin, Config};
+use mqserver::logging::{self, LogFormat};
 use mqserver::recent::Recent;
 use mqserver::server::Server;
 use mqserver::supervisor;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -29,7 +33,28 @@ pub(super) struct RunArgs {
     insecure: bool,
 }
 
-pub(super) fn run(args: RunArgs, recent: Recent) -> anyhow::Result<()> {
+/// Serves, with the log that the configuration asks for.
+pub(super) fn run(args: RunArgs) -> ExitCode {
+    let config = match configure(args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("mqserver: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (log, recent) = (config.log, Recent::default());
+    logging::start(log, Some(recent.clone().with_filter(LevelFilter::INFO).boxed()));
+    match (serve(config, recent), log.format) {
+        (Ok(()), _) => return ExitCode::SUCCESS,
+        (Err(error), LogFormat::Text) => eprintln!("mqserver: {error:#}"),
+        (Err(error), LogFormat::Json) => {
+            tracing::error!(error = format!("{error:#}"), "the server ends");
+        }
+    }
+    ExitCode::FAILURE
+}
+
+fn configure(args: RunArgs) -> anyhow::Result<Config> {
     let mut config = Config::read(&args.store.store)?;
     if !args.listen.is_empty() {
         config.listen = args.listen;
@@ -43,6 +68,10 @@ pub(super) fn run(args: RunArgs, recent: Recent) -> anyhow::Result<()> {
         None => {}
     }
     config.insecure |= args.insecure;
+    Ok(config)
+}
+
+fn serve(config: Config, recent: Recent) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -6,6 +6,7 @@
 //! nothing.
 
 use super::census::{Census, Seat};
+use super::ledger::{DoorLimit, Ledger};
 use super::limits::DoorLimits;
 use super::ws::{self, CLOSE};
 use crate::engine::Event;
@@ -49,6 +50,7 @@ pub(crate) struct Door {
     /// The server stops: connections that have not shaken hands are closed.
     pub(crate) stopping: CancellationToken,
     pub(crate) census: Arc<Census>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) refusals: Arc<Semaphore>,
 }
 
@@ -67,13 +69,13 @@ pub(crate) async fn listen(door: Arc<Door>, listener: TcpListener, tls: Option<T
                     && full.is_due()
                 {
                     let address = peer.ip();
-                    tracing::warn!("connections are refused ({quit}), the latest from {address}");
+                    tracing::warn!(%address, reason = %quit, "connections are refused");
                 }
             }
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if stuck.is_due() {
-                    tracing::warn!("no connection can be accepted for now: {error}");
+                    tracing::warn!(%error, "no connection can be accepted for now");
                 }
                 sleep(PAUSE).await;
             }
@@ -121,6 +123,7 @@ impl Door {
                 Ok(())
             }
             Err(quit) => {
+                self.ledger.quit(&quit);
                 if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
                     let told = quit.clone();
                     tasks.spawn(async move {
@@ -139,8 +142,10 @@ impl Door {
             word: (connected + self.login_timeout, Quit::LoginTimeout),
             handshake: connected + self.limits.handshake_timeout,
         };
+        let is_tls = tls.is_some();
         // Boxed like all that does not last: a link is idle most of its life.
         if let Some(link) = Box::pin(self.meet(tcp, peer, tls, patience)).await {
+            let _present = self.ledger.enter((link.framing(), is_tls));
             ws::live(self, link, peer.ip(), connected, seat).await;
         }
     }
@@ -163,7 +168,7 @@ impl Door {
         patience: Patience,
     ) -> Option<Link<Stream>> {
         if let Err(error) = self.prepare(&tcp) {
-            tracing::debug!("{peer}: {error}");
+            tracing::debug!(%peer, %error, "a connection cannot be set up");
             return None;
         }
         let handshake = patience.handshake.into();
@@ -174,11 +179,14 @@ impl Door {
                 match self.stopping.run_until_cancelled(accept).await? {
                     Ok(Ok(stream)) => Stream::from(stream),
                     Ok(Err(error)) => {
-                        tracing::debug!("{peer}: TLS: {error}");
+                        self.ledger.failed(true);
+                        tracing::debug!(%peer, %error, "no TLS handshake");
                         return None;
                     }
                     Err(_) => {
-                        tracing::debug!("{peer}: no TLS handshake in time");
+                        self.ledger.failed(true);
+                        self.ledger.meet(DoorLimit::HandshakeTimeout);
+                        tracing::debug!(%peer, "no TLS handshake in time");
                         return None;
                     }
                 }
@@ -189,6 +197,10 @@ impl Door {
         let first = tokio::select! {
             first = stream.read_u8() => first.ok()?,
             () = sleep_until(silence.into()) => {
+                // Who is one too many was counted before.
+                if quit == Quit::LoginTimeout {
+                    self.ledger.quit(&quit);
+                }
                 self.send_away(stream, Some(quit)).await;
                 return None;
             }
@@ -200,9 +212,13 @@ impl Door {
         let accept = timeout_at(handshake, Link::accept_begun(stream, first, &self.link));
         match self.stopping.run_until_cancelled(accept).await? {
             Ok(Ok(link)) => return Some(link),
-            Ok(Err(error)) => tracing::debug!("{peer}: {error}"),
-            Err(_) => tracing::debug!("{peer}: no handshake in time"),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
+            Err(_) => {
+                self.ledger.meet(DoorLimit::HandshakeTimeout);
+                tracing::debug!(%peer, "no handshake in time");
+            }
         }
+        self.ledger.failed(false);
         None
     }
 

@@ -9,7 +9,6 @@ use super::{Renewal, TlsConfig};
 use notify::{EventKind, RecursiveMode, Watcher};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{sleep, timeout};
@@ -37,16 +36,16 @@ pub(crate) async fn follow(renewal: Renewal) {
         if found != seen {
             seen = found;
             let made = match &seen {
-                Ok(files) => files.server_config(&paths).map_err(|e| e.to_string()),
+                Ok(files) => files.current(&paths).map_err(|e| e.to_string()),
                 Err(error) => Err(error.clone()),
             };
             match made {
                 Ok(made) => {
-                    current.send_replace(Arc::new(made));
+                    current.send_replace(made);
                     tracing::info!("new links get the certificate that was read again");
                 }
                 Err(why) => {
-                    tracing::warn!("new links get the certificate from before: {why}");
+                    tracing::warn!(%why, "new links get the certificate from before");
                 }
             }
         }
@@ -85,7 +84,7 @@ impl Changes {
             }
         });
         if let Err(error) = &watcher {
-            tracing::debug!("certificates are looked at every {LOOK:?} only: {error}");
+            tracing::debug!(%error, every = ?LOOK, "certificates are not watched, only looked at");
         }
         Self { events, _watcher: watcher.ok() }
     }
