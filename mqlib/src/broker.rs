@@ -99,6 +99,9 @@ pub enum Input {
     /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
     /// number.
     Invite(u64, Vec<InvitationKey>, Duration),
+    /// The operator has set other limits. What was granted before is kept: a timer that runs, a
+    /// queue that is longer, a node too many.
+    Limits(Box<Limits>),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -344,6 +347,10 @@ impl Broker {
             Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
             Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
+            Input::Limits(limits) => {
+                self.directory.limit(limits.accounts);
+                self.limits = *limits;
+            }
             Input::Spool(done) => self.spooled(now, done),
         }
     }

@@ -1,11 +1,13 @@
 //! What the broker's task is told.
 
+use crate::config::Config;
 use crate::post_office::LinkHandle;
 use crate::status::Overview;
 use mqlib::broker::{Asked, LinkId};
 use mqlib::credential::InvitationKey;
 use mqlib::quit::Quit;
 use mqlib::store::{Fatal, Refusal, SpoolDone};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -26,6 +28,8 @@ pub(crate) enum Event {
     Closed(LinkId),
     /// The operator invites with these tokens, for so long; is to be told when they are good.
     Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
+    /// The configuration is another one now.
+    Configured(Arc<Config>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.

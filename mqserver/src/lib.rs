@@ -16,13 +16,16 @@ pub mod exposure;
 mod hasher;
 pub mod lock;
 mod mailbox;
+pub mod pages;
 mod plain;
 mod post_office;
+mod reload;
 pub mod server;
 pub mod status;
 mod store_thread;
 pub mod supervisor;
 pub mod tls;
 mod turns;
+mod watch;
 
 pub use server::run;

@@ -1,17 +1,17 @@
 //! `mqserver`: the daemon, and the commands that speak to it.
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use mqlib::directory::Registration;
-use mqserver::config::{Admin, Config};
+use mqserver::config::report::Report;
+use mqserver::config::{CommandLine, STORE, Source};
 use mqserver::control::{self, Invitations, Question};
 use mqserver::lock::{self, Stopped};
 use mqserver::server::Server;
 use mqserver::status::Status;
-use mqserver::{cert, check, supervisor};
+use mqserver::{cert, check, pages, supervisor};
 use serde::de::DeserializeOwned;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -80,8 +80,42 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell what the configuration says, and what is wrong with it
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what makes a shell complete mqserver's words
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command
+    Man {
+        /// Where to write them
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Make a certificate that signs itself, for trying out TLS
     Cert(CertArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say what is wrong, or OK and which settings have not their defaults
+    ///
+    /// A server that runs keeps its settings while there is something wrong, and one that starts
+    /// refuses to. Exit code: 0 all is well, 1 something is wrong.
+    Check(ConfigArgs),
+    /// Print all settings, each with where it was made
+    Show(ConfigArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 const CHECK_CODES: &str = "\
@@ -90,7 +124,7 @@ Exit code: 0 all is well, 1 something is wrong, or was and is mended, 2 it could
 #[derive(Debug, Args)]
 struct StoreArgs {
     /// The store's directory
-    #[arg(long, value_name = "DIR", default_value = "mqstore")]
+    #[arg(long, value_name = "DIR", env = STORE, default_value = "mqstore")]
     store: PathBuf,
 }
 
@@ -110,18 +144,14 @@ struct CertArgs {
 struct RunArgs {
     #[command(flatten)]
     store: StoreArgs,
-    /// Where clients connect; may be repeated [default: 127.0.0.1:8008]
-    #[arg(long, value_name = "ADDR")]
-    listen: Vec<SocketAddr>,
-    /// Where clients connect that speak TLS; may be repeated [default: nowhere]
-    #[arg(long, value_name = "ADDR")]
-    listen_tls: Vec<SocketAddr>,
-    /// Where the admin page is, or off [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR|off")]
-    admin: Option<Admin>,
-    /// Serve beyond this machine even without TLS, or with open registration
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    settings: CommandLine,
+}
+
+impl RunArgs {
+    fn source(self) -> Source {
+        Source::new(self.store.store, self.settings)
+    }
 }
 
 fn main() -> ExitCode {
@@ -146,6 +176,15 @@ fn main() -> ExitCode {
         Some(Command::Check { store, repair, json }) => {
             return check(&store, check::Options { repair, json });
         }
+        Some(Command::Config(ConfigCommand::Check(args))) => return config(args, false),
+        Some(Command::Config(ConfigCommand::Show(args))) => return config(args, true),
+        Some(Command::Completions { shell }) => {
+            pages::completions(Cli::command(), shell, &mut std::io::stdout()).map_err(Into::into)
+        }
+        Some(Command::Man { out }) => {
+            pages::manual(Cli::command(), out.as_deref(), &mut std::io::stdout())
+                .map_err(Into::into)
+        }
         Some(Command::Cert(args)) => make_certificate(args),
     };
     match result {
@@ -158,19 +197,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: RunArgs) -> anyhow::Result<()> {
-    let mut config = Config::read(&args.store.store)?;
-    if !args.listen.is_empty() {
-        config.listen = args.listen;
-    }
-    if !args.listen_tls.is_empty() {
-        config.listen_tls = args.listen_tls;
-    }
-    match args.admin {
-        Some(Admin::Off) => config.admin = None,
-        Some(Admin::At(address)) => config.admin = Some(address),
-        None => {}
-    }
-    config.insecure |= args.insecure;
+    let config = args.source().read()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -226,6 +253,15 @@ fn check(args: &StoreArgs, options: check::Options) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn config(ConfigArgs { run, json }: ConfigArgs, all: bool) -> ExitCode {
+    let report = Report::of(&run.source(), all);
+    match serde_json::to_string(&report) {
+        Ok(text) if json => println!("{text}"),
+        _ => print!("{}", report.text()),
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn make_certificate(CertArgs { store, names, force }: CertArgs) -> anyhow::Result<()> {

@@ -178,6 +178,10 @@ impl PostOffice {
                 self.inviting.insert(self.invited, answer);
                 self.broker.handle(now, Input::Invite(self.invited, keys, lifetime));
             }
+            Event::Configured(config) => {
+                self.store.configure(config.storage.clone());
+                self.broker.handle(now, Input::Limits(Box::new(config.limits.clone())));
+            }
             Event::Spool(done) => {
                 for done in done {
                     self.broker.handle(now, Input::Spool(done));

@@ -1,18 +1,19 @@
 //! A server from start to end.
 
 use crate::config::Config;
+use crate::config::live::Live;
 use crate::control::{Control, Invitations, Question};
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
 use crate::post_office::PostOffice;
+use crate::reload::Reload;
 use crate::status::{Status, count_files};
 use crate::store_thread::{Inquiry, StoreThread};
 use crate::tls::{self, Renewal, Tls, TlsError};
-use crate::{admin, engine::Event, exposure};
+use crate::{admin, engine::Event};
 use mqlib::broker::Broker;
-use mqlib::directory::Registration;
 use mqlib::disk::FsDisk;
 use mqlib::registry::Birth;
 use mqlib::store::{Fatal, OpenError, Store};
@@ -64,7 +65,8 @@ pub enum ServerError {
 
 /// A server that is ready: its store is open and its addresses are bound.
 pub struct Server {
-    config: Config,
+    live: Live,
+    reload: Option<Reload>,
     // Last of all, so that the next server starts when this one is done.
     lock: Lock,
     control: Control,
@@ -80,9 +82,10 @@ pub struct Server {
 
 impl Server {
     /// Opens the store, made if it does not exist, and binds the addresses.
-    pub async fn start(mut config: Config) -> Result<Self, ServerError> {
-        config.limits.registration = config.registration();
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         beware(&config)?;
+        let written = config.clone();
+        let config = config.ready();
         let path = config.store.clone();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -95,7 +98,7 @@ impl Server {
         // Before the store is opened: an address in use is no reason to touch it.
         let tls = match config.listen_tls.is_empty() {
             true => None,
-            false => Some(Tls::read(config.tls.below(&path))?),
+            false => Some(Tls::read(config.tls_below_store())?),
         };
         let listeners = bind_all(&config.listen).await?;
         let tls_listeners = bind_all(&config.listen_tls).await?;
@@ -124,8 +127,12 @@ impl Server {
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
         let office = PostOffice::new(broker, store, inbox, start);
+        let (sender, live) = Live::new(config);
+        let reload = Reload::new(&written, sender, events.clone())
+            .map_err(|error| ServerError::System("no signals", error))?;
         Ok(Self {
-            config,
+            live,
+            reload,
             lock,
             control,
             listeners,
@@ -159,19 +166,12 @@ impl Server {
     /// # Errors
     /// The store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let link = wsstream::Limits {
-            max_message: self.config.limits.max_message,
-            ..wsstream::Limits::default()
-        };
-        let limits = self.config.door.within_open_files();
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
-            census: Census::new(&limits),
+            census: Arc::new(Census::default()),
             refusals: entrance::refusals(),
-            limits,
-            link,
-            login_timeout: self.config.limits.login_timeout,
+            live: self.live.clone(),
             stopping: stopping.clone(),
             hasher: self.hasher.clone(),
             events: self.events.clone(),
@@ -186,7 +186,10 @@ impl Server {
             for listener in self.tls_listeners {
                 ears.spawn(entrance::listen(door.clone(), listener, Some(tls.clone())));
             }
-            ears.spawn(tls::follow(renewal));
+            ears.spawn(tls::follow(renewal, self.live.clone()));
+        }
+        if let Some(reload) = self.reload {
+            ears.spawn(reload.follow());
         }
         if let Some(listener) = self.admin {
             let router = admin::router(self.events.clone());
@@ -199,10 +202,10 @@ impl Server {
         let control = self.control;
         let told = Told {
             events: self.events,
-            store: self.config.store.clone(),
+            store: self.live.current().store.clone(),
             inquiry: self.inquiry,
             hasher: self.hasher,
-            registration: self.config.limits.registration,
+            live: self.live,
         };
         ears.spawn(async move { control.serve(|question| told.answer(question)).await });
         let stop = async {
@@ -230,10 +233,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
 /// Says what is careless about the configuration.
 fn beware(config: &Config) -> Result<(), ServerError> {
-    let clear = config.listen.iter().chain(&config.admin).map(|address| (*address, false));
-    let listeners: Vec<_> =
-        clear.chain(config.listen_tls.iter().map(|address| (*address, true))).collect();
-    let found = exposure::careless(&listeners, config.limits.registration);
+    let found = config.careless();
     if !found.is_empty() && !config.insecure {
         return Err(ServerError::Careless(found.join("; ")));
     }
@@ -249,7 +249,7 @@ struct Told {
     store: PathBuf,
     inquiry: Inquiry,
     hasher: Arc<Hasher>,
-    registration: Registration,
+    live: Live,
 }
 
 impl Told {
@@ -295,7 +295,7 @@ impl Told {
         Ok(Invitations {
             invites: tokens.iter().map(|token| token.reveal().to_owned()).collect(),
             expires: mqlib::now::date(expires.as_millis() as u64),
-            registration: self.registration,
+            registration: self.live.current().registration(),
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::engine::Event;
 use crate::mailbox::Mailbox;
 use mqlib::disk::Disk;
 use mqlib::spool::{Job, JobDone, Lane};
-use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
+use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store, StoreConfig};
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -28,6 +28,8 @@ const NICENESS: i32 = 10;
 enum Mail {
     Op(SpoolOp),
     Done(JobDone),
+    /// These are its sizes and times from now on.
+    Configure(StoreConfig),
     /// How many messages are in the journal only, counted for each node?
     Unfiled(oneshot::Sender<usize>),
 }
@@ -97,6 +99,11 @@ impl StoreThread {
         self.mailbox.put(ops.into_iter().map(Mail::Op));
     }
 
+    /// Gives the store other sizes and times, as far as they can change while it works.
+    pub(crate) fn configure(&self, config: StoreConfig) {
+        self.mailbox.put([Mail::Configure(config)]);
+    }
+
     /// A way to ask the store.
     pub(crate) fn inquiry(&self) -> Inquiry {
         Inquiry(self.mailbox.clone())
@@ -162,6 +169,7 @@ impl Work {
                 match mail {
                     Mail::Op(op) => self.store.submit(now, op),
                     Mail::Done(done) => self.store.job_done(now, done)?,
+                    Mail::Configure(config) => self.store.configure(now, config),
                     // Whoever asked may have gone.
                     Mail::Unfiled(answer) => drop(answer.send(self.store.unfiled())),
                 }
