@@ -112,6 +112,9 @@ pub enum Input {
     Closed(LinkId),
     /// The operator wants something done. Answered by `Operated` with the same number.
     Operate(u64, Operation),
+    /// The operator has set other limits. What was granted before is kept: a timer that runs, a
+    /// queue that is longer, a node too many.
+    Limits(Box<Limits>),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -401,6 +404,10 @@ impl Broker {
             Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
             Input::Operate(number, operation) => self.operate(now, number, operation),
+            Input::Limits(limits) => {
+                self.directory.limit(limits.accounts);
+                self.limits = *limits;
+            }
             Input::Spool(done) => self.spooled(now, done),
         }
     }

@@ -463,6 +463,13 @@ impl Store {
         self.file(now);
     }
 
+    /// Takes other sizes and times from now on; those of the journal are for the next
+    /// [`open`](Self::open).
+    pub fn configure(&mut self, now: Duration, config: StoreConfig) {
+        self.index.hasten(now + config.linger);
+        self.config = config;
+    }
+
     /// When something is to be done next without being asked.
     pub fn next_timeout(&self) -> Option<Duration> {
         let acks = self.acks_since.filter(|_| !self.blocked).map(|since| since + ACK_HOLD);

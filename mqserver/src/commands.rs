@@ -5,6 +5,7 @@ mod admin_token;
 mod backup;
 mod cert;
 mod check;
+mod config;
 mod confirm;
 mod invite;
 mod lists;
@@ -20,9 +21,11 @@ mod table;
 mod user;
 mod users;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use mqserver::config::STORE;
 use mqserver::control::{Client, ClientError};
 use mqserver::logging::{self, LogConfig};
+use mqserver::pages;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -99,12 +102,26 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a certificate that signs itself, for trying out TLS
     Cert(cert::CertArgs),
+    /// Tell what the configuration says, and what is wrong with it
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print what makes a shell complete mqserver's words
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command
+    Man {
+        /// Where to write them
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// The store's directory
-    #[arg(long, value_name = "DIR", default_value = "mqstore")]
+    #[arg(long, value_name = "DIR", env = STORE, default_value = "mqstore")]
     store: PathBuf,
 }
 
@@ -148,6 +165,17 @@ impl Cli {
             Command::Restore(args) => restore::run(&args),
             Command::Check(args) => return check::run(&args),
             Command::Cert(args) => cert::run(args),
+            Command::Config(command) => match config::run(command) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
+            Command::Completions { shell } => {
+                pages::completions(Self::command(), shell, &mut io::stdout()).map_err(Into::into)
+            }
+            Command::Man { out } => {
+                pages::manual(Self::command(), out.as_deref(), &mut io::stdout())
+                    .map_err(Into::into)
+            }
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

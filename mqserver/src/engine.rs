@@ -1,5 +1,6 @@
 //! What the broker's task is told.
 
+use crate::config::Config;
 use crate::metrics::figures::BrokerFigures;
 use crate::post_office::LinkHandle;
 use mqlib::broker::{Asked, Broker, LinkId, OperateError, Operated, Operation};
@@ -7,6 +8,7 @@ use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::store::{Fatal, SpoolDone};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -27,6 +29,8 @@ pub(crate) enum Event {
     Closed(LinkId),
     /// The operator wants something done, and is to be told when it is.
     Operate(Operation, oneshot::Sender<Result<Operated, OperateError>>),
+    /// The configuration is another one now.
+    Configured(Arc<Config>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.

@@ -21,9 +21,11 @@ pub mod logging;
 mod mailbox;
 pub mod metrics;
 pub mod operator;
+pub mod pages;
 mod plain;
 mod post_office;
 pub mod recent;
+mod reload;
 pub mod server;
 mod status;
 pub mod stopped;
@@ -31,5 +33,6 @@ mod store_thread;
 pub mod supervisor;
 pub mod tls;
 mod turns;
+mod watch;
 
 pub use server::run;

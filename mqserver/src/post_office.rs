@@ -184,6 +184,10 @@ impl PostOffice {
                 self.operating.insert(self.operations, answer);
                 self.broker.handle(now, Input::Operate(self.operations, operation));
             }
+            Event::Configured(config) => {
+                self.store.configure(config.storage.clone());
+                self.broker.handle(now, Input::Limits(Box::new(config.limits.clone())));
+            }
             Event::Spool(done) => {
                 for done in done {
                     self.broker.handle(now, Input::Spool(done));

@@ -1,19 +1,22 @@
 //! A server from start to end.
 
 use crate::config::Config;
+use crate::config::live::Live;
 use crate::control::Control;
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
 use crate::door::ledger::Ledger;
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
-use crate::metrics::{Limits, Metrics, Sources};
+use crate::logging::Log;
+use crate::metrics::{Metrics, Sources};
 use crate::operator::Operator;
 use crate::post_office::PostOffice;
 use crate::recent::Recent;
+use crate::reload::Reload;
 use crate::store_thread::StoreThread;
 use crate::tls::{self, Renewal, Tls, TlsError};
-use crate::{admin, api, engine::Event, exposure};
+use crate::{admin, api, engine::Event};
 use mqlib::broker::Broker;
 use mqlib::disk::FsDisk;
 use mqlib::registry::Birth;
@@ -68,7 +71,8 @@ pub enum ServerError {
 
 /// A server that is ready: its store is open and its addresses are bound.
 pub struct Server {
-    config: Config,
+    live: Live,
+    reload: Option<Reload>,
     // Last of all, so that the next server starts when this one is done.
     lock: Lock,
     control: Control,
@@ -83,13 +87,15 @@ pub struct Server {
     events: UnboundedSender<Event>,
     operator: Operator,
     recent: Recent,
+    log: Option<Log>,
 }
 
 impl Server {
     /// Opens the store, made if it does not exist, and binds the addresses.
-    pub async fn start(mut config: Config) -> Result<Self, ServerError> {
-        config.limits.registration = config.registration();
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         beware(&config)?;
+        let written = config.clone();
+        let config = config.ready();
         let path = config.store.clone();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -102,7 +108,7 @@ impl Server {
         // Before the store is opened: an address in use is no reason to touch it.
         let tls = match config.listen_tls.is_empty() {
             true => None,
-            false => Some(Tls::read(config.tls.below(&path))?),
+            false => Some(Tls::read(config.tls_below_store())?),
         };
         let listeners = bind_all(&config.listen)?;
         let tls_listeners = bind_all(&config.listen_tls)?;
@@ -127,6 +133,7 @@ impl Server {
         let (events, inbox) = mpsc::unbounded_channel();
         let store = StoreThread::start(store, disk.clone(), start, events.clone())
             .map_err(|error| ServerError::System("no thread", error))?;
+        let (sender, live) = Live::new(config);
         let operator = Operator::new(
             events.clone(),
             store.inquiry(),
@@ -134,14 +141,17 @@ impl Server {
             disk,
             path.clone(),
             start,
-            config.limits.registration,
+            live.clone(),
         );
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
         let ledger = Arc::new(Ledger::default());
         let office = PostOffice::new(broker, store, inbox, start, ledger.clone());
+        let reload = Reload::new(&written, sender, events.clone())
+            .map_err(|error| ServerError::System("no signals", error))?;
         Ok(Self {
-            config,
+            live,
+            reload,
             lock,
             control,
             listeners,
@@ -155,13 +165,15 @@ impl Server {
             events,
             operator,
             recent: Recent::default(),
+            log: None,
         })
     }
 
-    /// The admin page is to show what this has heard.
+    /// The admin page is to show what `recent` has heard, and the log has the level that the
+    /// configuration says.
     #[must_use]
-    pub fn with_log(self, recent: Recent) -> Self {
-        Self { recent, ..self }
+    pub fn with_log(self, log: Log, recent: Recent) -> Self {
+        Self { recent, log: Some(log), ..self }
     }
 
     /// The addresses that clients connect to without TLS.
@@ -184,19 +196,9 @@ impl Server {
     /// # Errors
     /// The store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let link = wsstream::Limits {
-            max_message: self.config.limits.max_message,
-            ..wsstream::Limits::default()
-        };
-        let limits = self.config.door.within_open_files();
         let metrics = Metrics::new(Sources {
             start: self.start,
-            store: self.config.store.clone(),
-            limits: Limits {
-                connections: limits.connections,
-                backlog: self.config.storage.backlog,
-                min_free: self.config.storage.min_free,
-            },
+            live: self.live.clone(),
             ledger: self.ledger.clone(),
             events: self.events.clone(),
             inquiry: self.operator.inquiry().clone(),
@@ -206,12 +208,10 @@ impl Server {
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
-            census: Census::new(&limits),
+            census: Arc::new(Census::default()),
             ledger: self.ledger,
             refusals: entrance::refusals(),
-            limits,
-            link,
-            login_timeout: self.config.limits.login_timeout,
+            live: self.live.clone(),
             stopping: stopping.clone(),
             hasher: self.hasher.clone(),
             events: self.events.clone(),
@@ -229,10 +229,16 @@ impl Server {
             for listener in self.tls_listeners {
                 ears.spawn(entrance::listen(door.clone(), listener, Some(tls.clone())));
             }
-            ears.spawn(tls::follow(renewal));
+            ears.spawn(tls::follow(renewal, self.live.clone()));
+        }
+        if let Some(reload) = self.reload {
+            ears.spawn(reload.follow());
+        }
+        if let Some(log) = self.log {
+            ears.spawn(log.follow(self.live.clone()));
         }
         if let Some(listener) = self.admin {
-            let names = self.config.admin_names.clone();
+            let names = self.live.current().admin_names.clone();
             let router = admin::router(self.operator.clone(), metrics.clone(), names, self.recent);
             let router = router.into_make_service_with_connect_info::<SocketAddr>();
             pages.spawn(async move {
@@ -272,10 +278,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
 /// Says what is careless about the configuration.
 fn beware(config: &Config) -> Result<(), ServerError> {
-    let clear = config.listen.iter().chain(&config.admin).map(|address| (*address, false));
-    let listeners: Vec<_> =
-        clear.chain(config.listen_tls.iter().map(|address| (*address, true))).collect();
-    let found = exposure::careless(&listeners, config.limits.registration);
+    let found = config.careless();
     if !found.is_empty() && !config.insecure {
         return Err(ServerError::Careless(found.join("; ")));
     }

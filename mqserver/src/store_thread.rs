@@ -5,7 +5,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::figures::{StoreFigures, StoreWork};
 use mqlib::disk::Disk;
 use mqlib::spool::{Job, JobDone, Lane};
-use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
+use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store, StoreConfig};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ enum Mail {
     Op(SpoolOp),
     /// A worker has done a job. If it was a sync of the file system, how long that took.
     Done(JobDone, Option<Duration>),
+    /// These are its sizes and times from now on.
+    Configure(StoreConfig),
     /// What was done, and how does it stand?
     Figures(oneshot::Sender<StoreFigures>),
     /// Somebody wants to ask the store something. Nothing is committed meanwhile.
@@ -127,6 +129,11 @@ impl StoreThread {
         self.mailbox.put(ops.into_iter().map(Mail::Op));
     }
 
+    /// Gives the store other sizes and times, as far as they can change while it works.
+    pub(crate) fn configure(&self, config: StoreConfig) {
+        self.mailbox.put([Mail::Configure(config)]);
+    }
+
     /// A way to ask the store.
     pub(crate) fn inquiry(&self) -> Inquiry {
         Inquiry(self.mailbox.clone())
@@ -196,6 +203,7 @@ impl Work {
                         sync.into_iter().for_each(|took| self.work.syncs.add_time(took));
                         self.store.job_done(now, done)?;
                     }
+                    Mail::Configure(config) => self.store.configure(now, config),
                     Mail::Figures(answer) => drop(answer.send(self.figures())),
                     Mail::Ask(Ask(ask)) => ask(&mut self.store),
                 }
