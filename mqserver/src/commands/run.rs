@@ -79,7 +79,7 @@ fn serve(config: Config, log: Log, recent: Recent) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
             supervisor::stopping();
-            tracing::info!("stopping");
+            tracing::info!(target: "mqserver", "stopping");
         };
         Ok(server.run(stop).await?)
     })
