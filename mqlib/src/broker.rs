@@ -184,6 +184,8 @@ enum Answer {
     Dropped(Dropped),
     /// By the operator.
     Operated(u64),
+    /// By the operator: that a user is no more. It is answered when nothing is left of it.
+    Deleted(UserId),
     /// By the operator: that so many messages are removed.
     Purged(u64, u64),
 }
@@ -193,14 +195,15 @@ impl Answer {
     fn copied_to(&self) -> Option<NodeId> {
         match self {
             Self::Reply { copied_to, .. } => *copied_to,
-            Self::Dropped(_) | Self::Operated(_) | Self::Purged(..) => None,
+            Self::Dropped(_) | Self::Operated(_) | Self::Deleted(_) | Self::Purged(..) => None,
         }
     }
 
-    /// The user of which a node is being removed.
-    fn dropped(&self) -> Option<UserId> {
+    /// The user that is being removed, or a node of whom is.
+    fn removed(&self) -> Option<UserId> {
         match self {
             Self::Dropped(dropped) => Some(dropped.user()),
+            Self::Deleted(user) => Some(*user),
             Self::Reply { .. } | Self::Operated(_) | Self::Purged(..) => None,
         }
     }
@@ -212,6 +215,7 @@ impl std::fmt::Debug for Answer {
         match self {
             Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
             Self::Dropped(dropped) => std::fmt::Debug::fmt(dropped, f),
+            Self::Deleted(user) => f.debug_tuple("Deleted").field(user).finish(),
             Self::Operated(number) | Self::Purged(number, _) => {
                 f.debug_tuple("Operated").field(number).finish()
             }
@@ -609,6 +613,7 @@ impl Broker {
             Some(Answer::Operated(number)) => {
                 self.out.push_back(Output::Operated(number, Ok(Operated::Done)));
             }
+            Some(Answer::Deleted(user)) => self.nothing_left(user),
             Some(Answer::Purged(number, removed)) => {
                 self.out.push_back(Output::Operated(number, Ok(Operated::Purged(removed))));
             }

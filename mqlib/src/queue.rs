@@ -73,6 +73,16 @@ enum Place {
     Ready(Bytes),
     /// Sent.
     Sent,
+    /// Sent, and removed since: it keeps its place in the window until it is acked, or would be sent
+    /// again.
+    Purged,
+}
+
+impl Place {
+    /// Is it to be sent, now or when it is read?
+    fn is_unsent(&self) -> bool {
+        !matches!(self, Self::Sent | Self::Purged)
+    }
 }
 
 #[derive(Debug)]
@@ -336,15 +346,14 @@ impl Queue {
         if self.unsent == 0 {
             return None;
         }
-        let unsent = |place: &Place| !matches!(place, Place::Sent);
         // Mostly it is the newest that is unsent, and alone.
         let flight = match self.flights.back_mut() {
             Some(_) if self.unsent > 1 => None,
-            newest => newest.filter(|flight| unsent(&flight.place)),
+            newest => newest.filter(|flight| flight.place.is_unsent()),
         };
         let flight = match flight {
             Some(flight) => flight,
-            None => self.flights.iter_mut().find(|flight| unsent(&flight.place))?,
+            None => self.flights.iter_mut().find(|flight| flight.place.is_unsent())?,
         };
         let place = std::mem::replace(&mut flight.place, Place::Sent);
         let Place::Ready(message) = place else {
@@ -429,13 +438,15 @@ impl Queue {
         {
             removed.insert(id);
         }
-        self.take_down(position).map(|flight| Acked { to_one: flight.to_one, len: flight.len })
+        let flight = self.take_down(position)?;
+        let is_purged = matches!(flight.place, Place::Purged);
+        (!is_purged).then_some(Acked { to_one: flight.to_one, len: flight.len })
     }
 
     /// Takes a message out of the window; it may be about to be sent, or sent again.
     fn take_down(&mut self, position: usize) -> Option<Flight> {
         let flight = self.flights.remove(position)?;
-        self.unsent -= usize::from(!matches!(flight.place, Place::Sent));
+        self.unsent -= usize::from(flight.place.is_unsent());
         self.flying -= flight.len;
         Some(flight)
     }
@@ -451,10 +462,16 @@ impl Queue {
         }
     }
 
-    /// A message is removed though nobody acked it. If it is in flight, its ack will be ignored.
+    /// A message is removed though nobody acked it. If it was sent, its ack will be ignored.
     pub(crate) fn purge(&mut self, id: MessageId) {
         if let Some(position) = self.flights.iter().position(|flight| flight.id == id) {
-            self.take_down(position);
+            let flight = &mut self.flights[position];
+            if flight.sent_at.is_some() {
+                self.unsent -= usize::from(flight.place.is_unsent());
+                flight.place = Place::Purged;
+            } else {
+                self.take_down(position);
+            }
         }
         self.remove(id);
     }
@@ -462,7 +479,9 @@ impl Queue {
     /// When a message in flight is to be sent again.
     pub(crate) fn next_retry(&self) -> Option<Duration> {
         let due = |flight: &Flight| match flight.place {
-            Place::Sent => flight.sent_at.map(|at| self.patience.after(at, flight.sent)),
+            Place::Sent | Place::Purged => {
+                flight.sent_at.map(|at| self.patience.after(at, flight.sent))
+            }
             Place::Due | Place::Reading | Place::Ready(_) => None,
         };
         self.flights.iter().filter_map(due).min()
@@ -472,10 +491,16 @@ impl Queue {
     /// wait behind its first copy; then it is due later.
     pub(crate) fn retry(&mut self, now: Duration, limits: &Limits) {
         let (patience, takes) = (self.patience, self.link_takes(limits));
+        let is_late = |flight: &Flight| {
+            flight.sent_at.is_some_and(|at| patience.after(at, flight.sent) <= now)
+        };
+        let is_over = |flight: &Flight| matches!(flight.place, Place::Purged) && is_late(flight);
+        while let Some(position) = self.flights.iter().position(is_over) {
+            self.take_down(position);
+        }
         let mut slow = false;
         for flight in &mut self.flights {
-            let due = flight.sent_at.is_some_and(|at| patience.after(at, flight.sent) <= now);
-            if !due || !matches!(flight.place, Place::Sent) {
+            if !is_late(flight) || !matches!(flight.place, Place::Sent) {
                 continue;
             }
             slow = true;

@@ -137,7 +137,7 @@ impl Broker {
     pub(super) fn nothing_left(&mut self, user: UserId) {
         let is_left = self.directory.nodes(user).next().is_some()
             || self.is_clearing(user)
-            || self.answers.values().any(|answer| answer.dropped() == Some(user));
+            || self.answers.values().any(|answer| answer.removed() == Some(user));
         if !is_left {
             self.tally.gone(user);
             if let Some(number) = self.deleting.remove(&user) {

@@ -139,6 +139,7 @@ impl Broker {
         }
         let edits = self.directory.delete_user(user);
         let token = self.next_token();
+        self.answers.insert(token, Answer::Deleted(user));
         self.spool(SpoolOp::Edit(token, edits));
         self.deleting.insert(user, number);
         for node in &nodes {
@@ -149,6 +150,5 @@ impl Broker {
         for node in dropped.into_iter().filter(|node| nodes.contains(node)) {
             self.remove_node(node, None, By::Nobody);
         }
-        self.nothing_left(user);
     }
 }

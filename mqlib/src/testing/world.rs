@@ -271,7 +271,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), Violation> {
-        match self.rng.random_range(0..1010) {
+        match self.rng.random_range(0..1020) {
             0..350 => self.client_acts(),
             350..560 => self.move_store()?,
             560..700 => self.move_job()?,

@@ -106,6 +106,8 @@ pub(super) struct Message {
     meant: Meant,
     /// The first node that takes it has it alone.
     pub(super) to_one: bool,
+    /// Whose node that is.
+    one_of: Option<u32>,
     /// It is promised, whatever became of its post.
     pub(super) is_promised: bool,
     /// Nodes that got it.
@@ -122,6 +124,7 @@ impl Default for Message {
             post: None,
             meant: Meant::Nodes(BTreeSet::new()),
             to_one: false,
+            one_of: None,
             is_promised: false,
             got: BTreeSet::new(),
             missing: BTreeSet::new(),
@@ -134,16 +137,14 @@ impl Message {
     /// A message of which the harness knows for which nodes it is.
     pub(super) fn committed(post: Option<PostRef>, nodes: &[NodeRef], to_one: bool) -> Self {
         let nodes: BTreeSet<_> = nodes.iter().copied().collect();
-        Self { post, missing: nodes.clone(), meant: Meant::Nodes(nodes), to_one, ..Self::default() }
+        let one_of = nodes.first().map(|node| node.user).filter(|_| to_one);
+        let (missing, meant) = (nodes.clone(), Meant::Nodes(nodes));
+        Self { post, missing, meant, to_one, one_of, ..Self::default() }
     }
 
     /// What of its post it is: all of one post that were stored once have different ones.
     pub(super) fn purpose(&self) -> (Option<PostRef>, Option<u32>) {
-        let user = match &self.meant {
-            Meant::Nodes(nodes) => nodes.first().map(|node| node.user),
-            Meant::Users(_) => None,
-        };
-        (self.post, user.filter(|_| self.to_one))
+        (self.post, self.one_of)
     }
 
     pub(super) fn got_somewhere(&self) -> bool {
@@ -163,6 +164,12 @@ impl Message {
         if self.to_one {
             return !std::mem::take(&mut self.missing).is_empty();
         }
+        self.missing.remove(&node)
+    }
+
+    /// It is removed for a node, to which it may be copied again or not. Was it missing there?
+    pub(super) fn removed_for(&mut self, node: NodeRef) -> bool {
+        self.done.insert(node);
         self.missing.remove(&node)
     }
 

@@ -100,8 +100,11 @@ impl History {
     /// A message is about to be removed for `node`, that is not to miss it any more. `Some` if it has
     /// not acked it: with its post, if it is one.
     pub fn removed(&mut self, node: NodeRef, id: MessageId) -> Option<Option<PostRef>> {
+        if let Some(receiver) = self.receivers.get_mut(&node) {
+            receiver.purged(id);
+        }
         let message = self.messages.get_mut(&id)?;
-        message.missing.remove(&node).then_some(message.post)
+        message.removed_for(node).then_some(message.post)
     }
 
     /// What was acked to its sender, and `node` has not acked.

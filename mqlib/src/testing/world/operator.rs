@@ -77,10 +77,10 @@ impl World {
         let Some(&node) = nodes.choose(&mut self.rng) else { return };
         let offset = node.offset;
         match self.rng.random_range(0..10) {
-            0 => self.order(Order::Delete(id), Operation::DeleteUser(name)),
-            1 => self.order(Order::Disable(id, true), Operation::Disable(name, true)),
-            2 => self.order(Order::Disable(id, false), Operation::Disable(name, false)),
-            3..5 => self.order(Order::Drop, Operation::DropNode(name, offset)),
+            0..2 => self.order(Order::Delete(id), Operation::DeleteUser(name)),
+            2 => self.order(Order::Disable(id, true), Operation::Disable(name, true)),
+            3 => self.order(Order::Disable(id, false), Operation::Disable(name, false)),
+            4..6 => self.order(Order::Drop, Operation::DropNode(name, offset)),
             _ => {
                 let bounce = self.chance(60);
                 let some = self.clients.iter().find_map(|client| client.received.first().copied());
