@@ -41,8 +41,10 @@ pub(crate) enum Event {
     Look(Look),
 }
 
-/// A look at the broker, and what it is to be told to.
-pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&Broker, Now) + Send>);
+type Looking = dyn FnOnce(&Broker, Now) + Send;
+
+/// A look at the broker, which tells what it sees to whoever asked.
+pub(crate) struct Look(pub(crate) Box<Looking>);
 
 impl fmt::Debug for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -167,6 +167,16 @@ fn is_well_after(server: Server, store: &Store) {
     is_well(store);
 }
 
+/// The next message that is an ack.
+async fn ack(node: &mut Node) -> Value {
+    loop {
+        let next = node.next().await;
+        if next["op"] == "ack" {
+            return next;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_restored_store_goes_on_with_users_lists_ids_and_repeated_posts() {
     let store = Store::with(&format!("{SMALL}[limits]\nredelivery_s = 7\n"));
@@ -176,9 +186,9 @@ async fn a_restored_store_goes_on_with_users_lists_ids_and_repeated_posts() {
     let (mut alice, _) = Node::login(&server, Framing::Raw, "alice", "n0", &json!({"v": 2})).await;
     let post = |id: &str| json!({"op": "post", "id": id, "to": {"bob": 1}, "noNodes": true});
     alice.send_with(&post("p1"), b"one").await;
-    let first = alice.next().await;
+    let first = ack(&mut alice).await;
     alice.send(&json!({"op": "listEdit", "id": "l", "type": "invite", "to": "team", "member": "al-bob"})).await;
-    alice.next().await;
+    ack(&mut alice).await;
     let output = backup(&store);
     assert!(output.status.success(), "{}", stderr(&output));
     alice.close().await;
@@ -193,10 +203,10 @@ async fn a_restored_store_goes_on_with_users_lists_ids_and_repeated_posts() {
     let server = Server::start(&copy);
     let (mut alice, _) = Node::login(&server, Framing::Raw, "alice", "n0", &json!({"v": 2})).await;
     alice.send_with(&post("p1"), b"one").await;
-    let again = alice.next().await;
+    let again = ack(&mut alice).await;
     assert_eq!((&again["msgid"], &again["dup"]), (&first["msgid"], &json!(true)), "{again}");
     alice.send_with(&post("p2"), b"two").await;
-    let second = alice.next().await;
+    let second = ack(&mut alice).await;
     let id = |ack: &Value| ack["msgid"].as_str().unwrap().to_owned();
     assert!(id(&second) > id(&first));
     // The last digits tell one store's ids from another's.

@@ -5,10 +5,16 @@
 mod common;
 
 use common::{Client, Framing, SMALL, Server, Store, http, run, stderr, stdout};
+use mqlib::credential::NodeKey;
+use mqlib::directory::{Edit, Node, User};
+use mqlib::disk::FsDisk;
+use mqlib::node::UserId;
+use mqlib::registry::{Birth, Registry};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// A command on a store; what it prints.
 #[track_caller]
@@ -72,37 +78,53 @@ async fn users_are_listed_by_name_searched_and_paged_and_names_are_whatever_they
     assert_eq!((code, text.as_str()), (1, "mqserver: there is no user nobody\n"));
 }
 
-#[tokio::test]
-async fn more_users_than_the_broker_looks_at_at_once_are_all_found() {
-    let store = Store::with(&format!("{SMALL}[limits]\nlogin_timeout_s = 600\n"));
-    let server = Server::start(&store);
-    let mut stranger = Client::connect(server.address, Framing::Raw).await;
-    let wanted = 5000;
-    for numbers in (0..wanted).collect::<Vec<_>>().chunks(100) {
-        for number in numbers {
-            // In no order, and with secrets that cost no slow hash.
-            let user = format!("user {}", (number * 7919) % wanted);
-            let header =
-                json!({"op": "register", "userId": user, "newNode": "", "aliases": "", "v": 2});
-            stranger.send(&header, b"").await;
-        }
-        for _ in numbers {
-            assert_eq!(stranger.reply().await.error, None);
-        }
-    }
-    let users = json_of(&store, &["users"]);
-    let names: Vec<&str> = users["users"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|user| user["name"].as_str().unwrap())
+/// A store with so many users, named in no order, that nobody can log in as.
+fn crowded(users: u32) -> Store {
+    let store = Store::new();
+    let disk = FsDisk::open(&store.path()).unwrap();
+    let (registry, ..) = Registry::open(&disk, Birth { salt: [7; 32], tag: 7 }).unwrap();
+    let edits: Vec<_> = (0..users)
+        .map(|number| {
+            let name = format!("user {}", (u64::from(number) * 7919) % u64::from(users)).into();
+            let nodes = vec![Node::new(0, NodeKey([0; 32]))];
+            Edit::User(UserId(number), User { name, nodes, ..User::default() })
+        })
         .collect();
-    assert_eq!(names.len(), wanted);
-    assert!(names.is_sorted());
-    let found = json_of(&store, &["users", "--search", "user 499"]);
-    assert_eq!(found["users"].as_array().unwrap().len(), 11);
-    let nodes = json_of(&store, &["nodes"]);
-    assert_eq!(nodes["nodes"].as_array().unwrap().len(), wanted);
+    registry.commit(edits.iter()).unwrap();
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_users_are_all_found_and_nobody_waits_for_a_search_among_them() {
+    let users = 100_000;
+    let store = crowded(users);
+    let server = Server::start(&store);
+    Client::register(&server, "alice", "").await;
+    let mut alice = Client::login(&server, Framing::Raw, "alice", "n0").await;
+    let path = store.text();
+    let searches = std::thread::spawn(move || {
+        let store = ["--store", &path, "--json"];
+        let found = |args: &[&str], what: &str| {
+            let output = run(&[args, &store].concat());
+            assert!(output.status.success(), "{}", stderr(&output));
+            let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+            told[what].as_array().unwrap().len()
+        };
+        let all = found(&["users"], "users");
+        (all, found(&["users", "--search", "SER 4999"], "users"), found(&["nodes"], "nodes"))
+    });
+    let mut waits = Vec::new();
+    while !searches.is_finished() {
+        let start = Instant::now();
+        alice.barrier().await;
+        waits.push(start.elapsed());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(searches.join().unwrap(), (100_001, 11, 100_001));
+    waits.sort_unstable();
+    let [median, most] = [waits[waits.len() / 2], waits[waits.len() * 99 / 100]];
+    println!("{} answers: half of them within {median:?}, 99 of 100 in {most:?}", waits.len());
+    assert!(median < Duration::from_millis(10), "{median:?}, {most:?}");
 }
 
 #[tokio::test]
