@@ -11,14 +11,20 @@
 //! ack of a node's goes to the store as a delete, and the node's next message goes out.
 
 mod accounts;
+mod bounces;
+mod clearing;
 mod drops;
 mod lists;
+mod operate;
 mod pace;
 mod posts;
 mod reposts;
+mod rounds;
 mod session;
 mod status;
 mod tally;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 
 use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
@@ -36,12 +42,15 @@ use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use accounts::NewNode;
 use bytes::Bytes;
+use clearing::Clearings;
 use drops::Dropped;
+pub use operate::{OperateError, Operated, Operation};
 use pace::Pace;
 use posts::{Committing, Staging};
 use reposts::Posted;
+use rounds::Rounds;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 use tally::Tally;
 
@@ -96,9 +105,8 @@ pub enum Input {
     Written(LinkId, usize),
     /// It is gone, both ways.
     Closed(LinkId),
-    /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
-    /// number.
-    Invite(u64, Vec<InvitationKey>, Duration),
+    /// The operator wants something done. Answered by `Operated` with the same number.
+    Operate(u64, Operation),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -119,8 +127,8 @@ pub enum Output {
     Close(LinkId, Quit),
     /// Hand this to the store.
     Spool(SpoolOp),
-    /// These invitations are good, and durable; or there was no room for them.
-    Invited(u64, Result<(), Refusal>),
+    /// What the operator wanted is done, and durable; or cannot be.
+    Operated(u64, Result<Operated, OperateError>),
     /// The operator should know.
     Trouble(String),
 }
@@ -157,6 +165,10 @@ struct Session {
 enum Timer {
     Login(LinkId),
     Retry(NodeId),
+    /// A bounce was refused.
+    Clear(u64),
+    Round,
+    Save,
 }
 
 /// What a directory edit, or a copy, was asked for.
@@ -170,8 +182,10 @@ enum Answer {
     },
     /// By a client, or by an earlier life: that nothing is left of a node.
     Dropped(Dropped),
-    /// By the operator: invitations.
-    Invited(u64),
+    /// By the operator.
+    Operated(u64),
+    /// By the operator: that so many messages are removed.
+    Purged(u64, u64),
 }
 
 impl Answer {
@@ -179,7 +193,15 @@ impl Answer {
     fn copied_to(&self) -> Option<NodeId> {
         match self {
             Self::Reply { copied_to, .. } => *copied_to,
-            Self::Dropped(_) | Self::Invited(_) => None,
+            Self::Dropped(_) | Self::Operated(_) | Self::Purged(..) => None,
+        }
+    }
+
+    /// The user of which a node is being removed.
+    fn dropped(&self) -> Option<UserId> {
+        match self {
+            Self::Dropped(dropped) => Some(dropped.user()),
+            Self::Reply { .. } | Self::Operated(_) | Self::Purged(..) => None,
         }
     }
 }
@@ -190,7 +212,9 @@ impl std::fmt::Debug for Answer {
         match self {
             Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
             Self::Dropped(dropped) => std::fmt::Debug::fmt(dropped, f),
-            Self::Invited(number) => f.debug_tuple("Invited").field(number).finish(),
+            Self::Operated(number) | Self::Purged(number, _) => {
+                f.debug_tuple("Operated").field(number).finish()
+            }
         }
     }
 }
@@ -223,6 +247,10 @@ pub struct Broker {
     committing: VecDeque<Committing>,
     staging: HashMap<u64, Staging>,
     answers: HashMap<u64, Answer>,
+    clearings: Clearings,
+    /// Users that the operator has deleted in this life, and the numbers of the operations.
+    deleting: BTreeMap<UserId, u64>,
+    rounds: Rounds,
     timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     token: u64,
     /// Who waits for a status until it is known what waits for its nodes.
@@ -253,6 +281,9 @@ impl Broker {
             committing: VecDeque::new(),
             staging: HashMap::new(),
             answers: HashMap::new(),
+            clearings: Clearings::default(),
+            deleting: BTreeMap::new(),
+            rounds: Rounds::default(),
             timers: BinaryHeap::new(),
             token: 0,
             asking_status: Vec::new(),
@@ -262,6 +293,7 @@ impl Broker {
             out: VecDeque::new(),
         };
         broker.go_on_dropping();
+        broker.set_timer(Duration::ZERO, Timer::Round);
         broker
     }
 
@@ -290,6 +322,7 @@ impl Broker {
         self.committing.is_empty()
             && self.staging.is_empty()
             && self.answers.is_empty()
+            && self.clearings.is_empty()
             && self.asking_status.is_empty()
     }
 
@@ -348,7 +381,7 @@ impl Broker {
             },
             Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
-            Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
+            Input::Operate(number, operation) => self.operate(now, number, operation),
             Input::Spool(done) => self.spooled(now, done),
         }
     }
@@ -385,6 +418,9 @@ impl Broker {
                     _ => {}
                 },
                 Timer::Retry(node) => self.retry(now, at, node),
+                Timer::Clear(token) => self.clear_on(token),
+                Timer::Round => self.round(now),
+                Timer::Save => self.save(now),
             }
         }
     }
@@ -524,6 +560,9 @@ impl Broker {
                 self.tally.measured(&nodes, &measured);
                 self.tell_status(now);
             }
+            SpoolDone::Listed(token, _, found, end, _) if self.clearings.has(token) => {
+                self.found(token, found, end);
+            }
             SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
@@ -542,6 +581,9 @@ impl Broker {
             }
             SpoolDone::Lost(node, len) => self.tally.lost(node, len),
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
+            SpoolDone::Glanced(token, seen) => self.glanced(now, token, seen),
+            SpoolDone::FoundOlder(found) => self.found_older(found),
+            SpoolDone::Settled(token) => self.answered(now, token, Amount::default()),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Full(full) => {
                 self.full = full;
@@ -564,7 +606,12 @@ impl Broker {
                 }
             }
             Some(Answer::Dropped(dropped)) => self.dropped(now, dropped),
-            Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number, Ok(()))),
+            Some(Answer::Operated(number)) => {
+                self.out.push_back(Output::Operated(number, Ok(Operated::Done)));
+            }
+            Some(Answer::Purged(number, removed)) => {
+                self.out.push_back(Output::Operated(number, Ok(Operated::Purged(removed))));
+            }
             None => {}
         }
     }

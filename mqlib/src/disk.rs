@@ -243,7 +243,9 @@ impl Disk for FsDisk {
             _ => Kind::Other,
         };
         let (inode, len) = (stat.st_ino, stat.st_size as u64);
-        let (mode, links) = (stat.st_mode & 0o7777, u64::from(stat.st_nlink));
+        let mode = stat.st_mode & 0o7777;
+        #[allow(clippy::useless_conversion, reason = "32 bits on some machines")]
+        let links = u64::from(stat.st_nlink);
         Ok(Stat { kind, mode, owner: stat.st_uid, inode, links, len })
     }
 

@@ -451,6 +451,14 @@ impl Queue {
         }
     }
 
+    /// A message is removed though nobody acked it. If it is in flight, its ack will be ignored.
+    pub(crate) fn purge(&mut self, id: MessageId) {
+        if let Some(position) = self.flights.iter().position(|flight| flight.id == id) {
+            self.take_down(position);
+        }
+        self.remove(id);
+    }
+
     /// When a message in flight is to be sent again.
     pub(crate) fn next_retry(&self) -> Option<Duration> {
         let due = |flight: &Flight| match flight.place {

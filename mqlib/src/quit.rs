@@ -45,6 +45,12 @@ pub enum Quit {
     /// The node was dropped, by another of its user's or by itself.
     #[error("node dropped")]
     NodeDropped,
+    /// The operator has deleted the user.
+    #[error("user deleted")]
+    UserDeleted,
+    /// The operator has disabled the user: nobody logs in as that user until it is enabled.
+    #[error("user disabled")]
+    UserDisabled,
     /// No login in time.
     #[error("close timeout")]
     LoginTimeout,

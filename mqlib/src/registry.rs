@@ -4,7 +4,8 @@
 //! believed (`verify`), and each entry of users and lists is sealed (`seal`) with one of its own and
 //! can be found without redb, so that what a damaged database still holds is not lost ([`salvage`]).
 //!
-//! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names.
+//! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names and
+//! when they were last online.
 //! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table
 //! `invitations`: the hash of a token → when it expires, in ms since 1970; it is not there until the
 //! first is made. Table `meta`: version, next user's number, how many commits there were. Tables
@@ -283,6 +284,7 @@ impl Registry {
                             None => drop(invitations.remove(key.0)?),
                         }
                     }
+                    (Edit::NoUser(id), _) => drop(users.remove(id.0)?),
                     (Edit::User(..), None) => {}
                 }
             }

@@ -15,6 +15,7 @@ mod commit;
 mod config;
 mod dropping;
 mod filing;
+mod finding;
 mod holds;
 mod index;
 mod listing;
@@ -44,6 +45,7 @@ use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Remember, Wanted};
 use backup::BackingUp;
 use dropping::Dropping;
+use finding::Finding;
 use holds::Holds;
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
@@ -122,6 +124,8 @@ pub struct Store {
     drops: Vec<Dropping>,
     measuring: HashMap<u64, Measuring>,
     backup: Option<BackingUp>,
+    /// Queues that are to be looked through, and have to wait.
+    findings: Vec<Finding>,
     holds: Holds,
     /// What nodes have posted.
     recent: Recent,
@@ -176,7 +180,7 @@ impl Store {
         let last_id = replayed.last_id;
         let (registry, directory, birth) = Registry::open(disk, birth)?;
         let mut names = ByUser::default();
-        for (id, user) in directory.users() {
+        for (id, user) in directory.users().chain(directory.leaving()) {
             names.insert(id, user.name.clone());
         }
         let mut store = Self {
@@ -197,6 +201,7 @@ impl Store {
             drops: Vec::new(),
             measuring: HashMap::new(),
             backup: None,
+            findings: Vec::new(),
             holds: Holds::default(),
             recent: Recent::default(),
             space: Space::default(),
@@ -331,10 +336,16 @@ impl Store {
             | SpoolOp::Commit(_)
             | SpoolOp::Copy(..)
             | SpoolOp::Drop(..)
-            | SpoolOp::Recall(..) => self.ordered.push_back(op),
+            | SpoolOp::Recall(..)
+            | SpoolOp::Find(..)
+            | SpoolOp::Settle(_) => self.ordered.push_back(op),
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
+            SpoolOp::Glance(token, node, wanted, headers) => {
+                self.glance(token, node, wanted, headers);
+            }
+            SpoolOp::FindOlder(before) => self.jobs.push_back(Job::FindOlder(before)),
             SpoolOp::Measure(token, up_to, nodes, dropped) => {
                 self.measure(token, up_to, nodes, dropped);
             }
@@ -420,8 +431,10 @@ impl Store {
 
     fn learn_names(&mut self, edits: &[Edit]) {
         for edit in edits {
-            if let Edit::User(id, user) = edit {
-                self.names.insert(*id, user.name.clone());
+            match edit {
+                Edit::User(id, user) => self.names.insert(*id, user.name.clone()),
+                Edit::NoUser(id) => self.names.remove(*id),
+                Edit::Member(..) | Edit::Invitation(..) => {}
             }
         }
     }
@@ -472,6 +485,7 @@ impl Store {
             && self.listings.is_empty()
             && self.copies.is_empty()
             && self.drops.is_empty()
+            && self.findings.is_empty()
             && self.holds.is_empty()
             && self.index.live() == 0
             && self.deleting.is_empty()

@@ -20,7 +20,8 @@ use crate::operator::Operator;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use serde::{Deserialize, Serialize};
 
 /// The longest body of a request, in bytes.
 pub const MAX_BODY: usize = 64 << 10;
@@ -29,13 +30,20 @@ pub const PAGE: usize = 100;
 /// How many it has at most.
 pub const MAX_PAGE: usize = 1000;
 
+/// The answer to what was done and has nothing to tell: `{}`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Done {}
+
 /// The routes.
 pub fn router(operator: Operator) -> Router {
     Router::new()
         .route("/api/v1/status", get(status::get))
         .route("/api/v1/users", get(users::list))
-        .route("/api/v1/users/{name}", get(users::get))
-        .route("/api/v1/users/{name}/nodes/{offset}/queue", get(queues::list))
+        .route("/api/v1/users/{name}", get(users::get).delete(users::delete))
+        .route("/api/v1/users/{name}/disable", post(users::disable))
+        .route("/api/v1/users/{name}/enable", post(users::enable))
+        .route("/api/v1/users/{name}/nodes/{offset}", delete(nodes::drop))
+        .route("/api/v1/users/{name}/nodes/{offset}/queue", get(queues::list).delete(queues::purge))
         .route("/api/v1/users/{name}/nodes/{offset}/queue/{id}", get(queues::get))
         .route("/api/v1/nodes", get(nodes::list))
         .route("/api/v1/lists", get(lists::list))

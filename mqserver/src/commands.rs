@@ -177,6 +177,14 @@ fn print(text: impl AsRef<[u8]>) -> io::Result<()> {
     }
 }
 
+/// Tells what was done.
+fn say(form: &Form, done: &impl Serialize, sentence: &str) -> anyhow::Result<()> {
+    if form.json {
+        return print_json(done);
+    }
+    Ok(print(format!("{sentence}\n"))?)
+}
+
 /// Prints a line of JSON.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(print(serde_json::to_string(value)? + "\n")?)

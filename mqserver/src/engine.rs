@@ -1,13 +1,12 @@
 //! What the broker's task is told.
 
 use crate::post_office::LinkHandle;
-use mqlib::broker::{Asked, Broker, LinkId};
-use mqlib::credential::InvitationKey;
+use mqlib::broker::{Asked, Broker, LinkId, OperateError, Operated, Operation};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
-use mqlib::store::{Fatal, Refusal, SpoolDone};
+use mqlib::store::{Fatal, SpoolDone};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// An event for the broker's task.
@@ -25,8 +24,8 @@ pub(crate) enum Event {
     Written(LinkId, usize),
     /// It is gone.
     Closed(LinkId),
-    /// The operator invites with these tokens, for so long; is to be told when they are good.
-    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
+    /// The operator wants something done, and is to be told when it is.
+    Operate(Operation, oneshot::Sender<Result<Operated, OperateError>>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.
@@ -35,8 +34,10 @@ pub(crate) enum Event {
     Look(Look),
 }
 
-/// A look at the broker, and what it is to be told to.
-pub(crate) struct Look(pub(crate) Box<dyn FnOnce(&Broker, Now) + Send>);
+type Looking = dyn FnOnce(&Broker, Now) + Send;
+
+/// A look at the broker, which tells what it sees to whoever asked.
+pub(crate) struct Look(pub(crate) Box<Looking>);
 
 impl fmt::Debug for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

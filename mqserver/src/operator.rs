@@ -11,7 +11,7 @@ mod queue;
 use crate::engine::{Event, Look};
 use crate::hasher::Hasher;
 use crate::store_thread::Inquiry;
-use mqlib::broker::Broker;
+use mqlib::broker::{Broker, OperateError, Operated, Operation};
 use mqlib::directory::Registration;
 use mqlib::disk::FsDisk;
 use mqlib::now::Now;
@@ -32,6 +32,15 @@ const COUNT_LASTS: u32 = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server is stopping")]
 pub struct Stopping;
+
+/// Why something was not done. Told to the operator.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OperatorError {
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+    #[error(transparent)]
+    Refused(#[from] OperateError),
+}
 
 /// Asks a server, and has things done. Clones are of the same server.
 #[derive(Clone)]
@@ -75,16 +84,19 @@ impl Operator {
         answered.await.map_err(|_| Stopping)
     }
 
+    /// Has something done; it is durable when it is answered.
+    pub(crate) async fn operate(&self, operation: Operation) -> Result<Operated, OperatorError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.events.send(Event::Operate(operation, answer)).map_err(|_| Stopping)?;
+        Ok(answered.await.map_err(|_| Stopping)??)
+    }
+
     pub(crate) fn inquiry(&self) -> &Inquiry {
         &self.0.inquiry
     }
 
     pub(crate) fn hasher(&self) -> &Hasher {
         &self.0.hasher
-    }
-
-    pub(crate) fn events(&self) -> &UnboundedSender<Event> {
-        &self.0.events
     }
 
     pub(crate) fn disk(&self) -> &Arc<FsDisk> {

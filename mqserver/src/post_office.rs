@@ -7,11 +7,11 @@ use crate::engine::{Event, Look};
 use crate::store_thread::StoreThread;
 use crate::supervisor::Heart;
 use bytes::Bytes;
-use mqlib::broker::{Broker, Input, LinkId, Output};
+use mqlib::broker::{Broker, Input, LinkId, OperateError, Operated, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::reply::Delivery;
-use mqlib::store::{Fatal, Refusal};
+use mqlib::store::Fatal;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -68,9 +68,9 @@ pub(crate) struct PostOffice {
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
-    /// Who waits for invitations to be good, by number.
-    inviting: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
-    invited: u64,
+    /// Who waits for what the operator wanted, by number.
+    operating: HashMap<u64, oneshot::Sender<Result<Operated, OperateError>>>,
+    operations: u64,
 }
 
 impl PostOffice {
@@ -87,8 +87,8 @@ impl PostOffice {
             start,
             links: HashMap::new(),
             written_to: Vec::new(),
-            inviting: HashMap::new(),
-            invited: 0,
+            operating: HashMap::new(),
+            operations: 0,
             heart: Heart::new(),
         }
     }
@@ -172,10 +172,10 @@ impl PostOffice {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
             }
-            Event::Invite(keys, lifetime, answer) => {
-                self.invited += 1;
-                self.inviting.insert(self.invited, answer);
-                self.broker.handle(now, Input::Invite(self.invited, keys, lifetime));
+            Event::Operate(operation, answer) => {
+                self.operations += 1;
+                self.operating.insert(self.operations, answer);
+                self.broker.handle(now, Input::Operate(self.operations, operation));
             }
             Event::Spool(done) => {
                 for done in done {
@@ -205,9 +205,9 @@ impl PostOffice {
                         }
                     }
                 }
-                Output::Invited(number, result) => {
+                Output::Operated(number, result) => {
                     // Whoever asked may have gone.
-                    let _ = self.inviting.remove(&number).map(|answer| answer.send(result));
+                    let _ = self.operating.remove(&number).map(|answer| answer.send(result));
                 }
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }

@@ -131,6 +131,13 @@ impl Directory {
         Some(members.map(|(user, member)| (*user, member)))
     }
 
+    /// The lists that a user is in, fully or invited, in order.
+    pub(crate) fn in_lists(&self, user: UserId) -> Vec<Arc<str>> {
+        let mut lists = self.in_lists.get(&user).cloned().unwrap_or_default();
+        lists.sort_unstable();
+        lists
+    }
+
     /// The full members of a list.
     pub fn full_members(&self, list: &str) -> impl Iterator<Item = UserId> {
         let members = self.lists.get(list).into_iter().flatten();
@@ -322,12 +329,13 @@ mod tests {
     use super::super::Credential;
     use super::*;
     use crate::credential::NodeKey;
+    use crate::id::MessageId;
 
     fn with_users(names: &[&str]) -> (Directory, Vec<UserId>) {
         let mut directory = Directory::default();
         for name in names {
             let key = Credential::Key(NodeKey([0; 32]));
-            directory.register(name, key, &format!("al-{name}")).unwrap();
+            directory.register(name, key, &format!("al-{name}"), MessageId::ZERO).unwrap();
         }
         let ids = names.iter().map(|name| directory.user_id(name).unwrap()).collect();
         (directory, ids)

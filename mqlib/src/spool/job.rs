@@ -1,5 +1,7 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
+use super::glance::{Glance, Glanced};
+use super::older::Named;
 use super::recall::{Remember, Remembered};
 use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
 use crate::disk::{Disk, Room};
@@ -123,6 +125,24 @@ pub enum Job {
         /// Messages for one node of a user that are not to be counted.
         to_one: HashSet<MessageId>,
     },
+    /// Look at messages of a node's: how long they are, and their headers if these are wanted.
+    Glance {
+        /// To be handed back.
+        token: u64,
+        /// The node, too.
+        node: NodeId,
+        /// Its directory.
+        directory: Arc<str>,
+        /// The messages, each with whether it is for one node only.
+        wanted: Vec<(MessageId, bool)>,
+        /// Are the headers wanted?
+        headers: bool,
+        /// What was seen of others.
+        seen: Vec<Glance>,
+    },
+    /// Find queues with messages before an id. Like to measure, this is not for the thread that reads
+    /// for everyone.
+    FindOlder(MessageId),
     /// Make all files durable, so that a use of the journal can be freed.
     Checkpoint {
         /// The use.
@@ -173,6 +193,10 @@ pub enum JobDone {
     Emptied(u64, io::Result<()>),
     /// What waits for nodes.
     Measured(u64, io::Result<Measured>),
+    /// What was seen of messages.
+    Glanced(u64, NodeId, io::Result<Glanced>),
+    /// Queues with messages before the id.
+    FoundOlder(io::Result<Vec<Named>>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
     /// The room that is left.
@@ -271,6 +295,20 @@ impl Job {
                     result => JobDone::Measured(token, result),
                 }
             }
+            Self::Glance { token, node, directory, wanted, headers, mut seen } => {
+                match shop.glance(&directory, &wanted, headers) {
+                    Err(error) if is_full(&error) => {
+                        let job = Self::Glance { token, node, directory, wanted, headers, seen };
+                        JobDone::Again(job, error)
+                    }
+                    Ok(mut glanced) => {
+                        glanced.seen.append(&mut seen);
+                        JobDone::Glanced(token, node, Ok(glanced))
+                    }
+                    result => JobDone::Glanced(token, node, result),
+                }
+            }
+            Self::FindOlder(before) => JobDone::FoundOlder(shop.older(before)),
             Self::Checkpoint { epoch, staged } => {
                 let result = disk.sync_all();
                 if result.is_ok() {
@@ -518,7 +556,11 @@ impl Shop<'_> {
     }
 
     /// What was read; and an error if a file could not be opened for now.
-    fn read(&mut self, directory: &str, wanted: &[Wanted]) -> (Vec<ReadOne>, Option<io::Error>) {
+    pub(super) fn read(
+        &mut self,
+        directory: &str,
+        wanted: &[Wanted],
+    ) -> (Vec<ReadOne>, Option<io::Error>) {
         let mut read = Vec::with_capacity(wanted.len());
         let mut filed = Vec::new();
         for wanted in wanted {

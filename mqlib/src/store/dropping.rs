@@ -39,6 +39,10 @@ impl Dropping {
     pub(super) fn token(&self) -> u64 {
         self.token
     }
+
+    pub(super) fn heir(&self) -> Option<NodeId> {
+        self.heir
+    }
 }
 
 impl Store {

@@ -124,6 +124,22 @@ impl Store {
         }
     }
 
+    /// A message of a node's was found damaged, and is in quarantine.
+    pub(super) fn lost(
+        &mut self,
+        node: NodeId,
+        id: MessageId,
+        why: &str,
+        len: usize,
+        to_one: bool,
+    ) {
+        let kept = spool::QUARANTINE;
+        let text = format!("message {id} is {why}; its file is in {kept}");
+        self.done.push_back(SpoolDone::Trouble(text));
+        // Another node's file of one that is for one node only may be whole.
+        self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
+    }
+
     /// Frees the oldest uses of the journal that nothing needs.
     pub(super) fn free(&mut self) {
         while let Some(oldest) = self.journal.oldest() {
@@ -179,11 +195,7 @@ impl Store {
                         Ok(ReadMessage::Whole(message)) => Some(message),
                         Ok(ReadMessage::Missing) => None,
                         Ok(ReadMessage::Damaged { why, len, to_one }) => {
-                            let kept = spool::QUARANTINE;
-                            let text = format!("message {id} is {why}; its file is in {kept}");
-                            self.done.push_back(SpoolDone::Trouble(text));
-                            // Another node's file of one that is for one node only may be whole.
-                            self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
+                            self.lost(node, id, &why, len, to_one);
                             None
                         }
                         Err(error) => {
@@ -243,11 +255,20 @@ impl Store {
                 });
                 self.done.push_back(SpoolDone::Recalled(token, node, entries));
             }
+            JobDone::Glanced(token, node, result) => {
+                self.glanced(token, node, result.map_err(Fatal::Spool)?);
+            }
+            JobDone::FoundOlder(Ok(found)) => self.done.push_back(SpoolDone::FoundOlder(found)),
+            JobDone::FoundOlder(Err(error)) => {
+                let text = format!("old messages cannot be looked for: {error}");
+                self.done.push_back(SpoolDone::Trouble(text));
+            }
             JobDone::Nothing => {}
         }
         self.drop_nodes();
         self.file(now);
         self.copy();
+        self.find();
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Why a request was not answered as it was hoped.
 
-use crate::operator::Stopping;
+use crate::operator::{OperatorError, Stopping};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use mqlib::broker::OperateError;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -47,6 +48,19 @@ impl ApiError {
 impl From<Stopping> for ApiError {
     fn from(stopping: Stopping) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, stopping.to_string())
+    }
+}
+
+impl From<OperatorError> for ApiError {
+    fn from(error: OperatorError) -> Self {
+        let status = match error {
+            OperatorError::Refused(OperateError::NoUser(_) | OperateError::NoNode(..)) => {
+                StatusCode::NOT_FOUND
+            }
+            OperatorError::Refused(OperateError::Dropped(_)) => StatusCode::CONFLICT,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

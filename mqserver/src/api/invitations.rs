@@ -2,15 +2,14 @@
 
 use super::ApiError;
 use super::given::Body;
-use crate::engine::Event;
-use crate::operator::{Operator, Stopping, wall};
+use crate::operator::{Operator, wall};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use mqlib::broker::Operation;
 use mqlib::directory::Registration;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How many are made at once, at most.
 pub const MOST: usize = 1000;
@@ -58,17 +57,14 @@ pub(crate) async fn make(
     if expires_s == 0 {
         return Err(ApiError::bad_request("expiresS is 0: they would be good for nothing"));
     }
-    let unavailable = |error: &dyn std::fmt::Display| {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-    };
-    let made = operator.hasher().invitations(count).map_err(|error| unavailable(&error))?;
+    let made = operator
+        .hasher()
+        .invitations(count)
+        .map_err(|error| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     let (tokens, keys): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     let lifetime = Duration::from_secs(expires_s);
     let expires = wall().saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-    let (answer, good) = oneshot::channel();
-    let invite = Event::Invite(keys, lifetime, answer);
-    operator.events().send(invite).map_err(|_| Stopping)?;
-    good.await.map_err(|_| Stopping)?.map_err(|refusal| unavailable(&refusal))?;
+    operator.operate(Operation::Invite(keys, lifetime)).await?;
     Ok(Json(Invitations {
         invites: tokens.iter().map(|token| token.reveal().to_owned()).collect(),
         expires: mqlib::now::date(expires),

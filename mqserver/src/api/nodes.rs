@@ -1,11 +1,11 @@
 //! Nodes of all users, and those that have not been seen for long.
 
-use super::ApiError;
-use super::given::{Given, most, node};
+use super::given::{At, Given, most, node, offset};
+use super::{ApiError, Done};
 use crate::operator::{Operator, wall};
 use axum::Json;
 use axum::extract::State;
-use mqlib::broker::Broker;
+use mqlib::broker::{Broker, Operation};
 use mqlib::directory::{Node, User};
 use mqlib::node::{NodeId, UserId};
 use mqlib::now;
@@ -86,6 +86,17 @@ pub(crate) async fn list(
         rows.collect()
     });
     Ok(Json(Nodes { nodes: rows.await?, next }))
+}
+
+/// `DELETE /api/v1/users/{name}/nodes/{offset}`
+pub(crate) async fn drop(
+    State(operator): State<Operator>,
+    At((user, number)): At<(String, String)>,
+) -> Result<Json<Done>, ApiError> {
+    let offset = offset(&number)?;
+    operator.operate(Operation::DropNode(user.clone(), offset)).await?;
+    tracing::info!("node {user},{offset} is dropped, as the operator wants");
+    Ok(Json(Done {}))
 }
 
 /// Was it never online since, in ms since 1970, as far as that is known?

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use mqlib::broker::{Operated, Operation};
 use mqlib::id::MessageId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -76,6 +77,21 @@ pub(crate) struct Form {
     raw: u8,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct What {
+    up_to: Option<String>,
+    bounce: u8,
+}
+
+/// What was removed from a queue.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Purged {
+    /// Messages.
+    pub purged: u64,
+}
+
 /// `GET /api/v1/users/{name}/nodes/{offset}/queue`
 pub(crate) async fn list(
     State(operator): State<Operator>,
@@ -112,6 +128,24 @@ pub(crate) async fn get(
         return Ok((headers, data).into_response());
     }
     Ok(Json(Message::of(&message)).into_response())
+}
+
+/// `DELETE /api/v1/users/{name}/nodes/{offset}/queue`
+pub(crate) async fn purge(
+    State(operator): State<Operator>,
+    At((user, number)): At<(String, String)>,
+    Given(what): Given<What>,
+) -> Result<Json<Purged>, ApiError> {
+    let offset = offset(&number)?;
+    let up_to = what.up_to.as_deref().map(id).transpose()?;
+    let bounce = what.bounce != 0;
+    let purge = Operation::Purge { user: user.clone(), offset, up_to, bounce };
+    let purged = match operator.operate(purge).await? {
+        Operated::Purged(purged) => purged,
+        Operated::Done => 0,
+    };
+    tracing::info!("{purged} messages of {user},{offset} are purged, as the operator wants");
+    Ok(Json(Purged { purged }))
 }
 
 async fn place(operator: &Operator, user: &str, number: &str) -> Result<Place, ApiError> {

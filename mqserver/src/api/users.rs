@@ -1,11 +1,11 @@
 //! Users: who there is, and what each has.
 
 use super::given::{At, Given, PageOf, most};
-use super::{ApiError, nodes};
+use super::{ApiError, Done, nodes};
 use crate::operator::Operator;
 use axum::Json;
 use axum::extract::State;
-use mqlib::broker::Broker;
+use mqlib::broker::{Broker, Operation};
 use mqlib::directory::{self, Directory};
 use mqlib::node::{NodeId, UserId};
 use mqlib::now::Now;
@@ -133,6 +133,36 @@ pub(crate) async fn get(
     Ok(Json(user))
 }
 
+/// `DELETE /api/v1/users/{name}`
+pub(crate) async fn delete(
+    State(operator): State<Operator>,
+    At(name): At<String>,
+) -> Result<Json<Done>, ApiError> {
+    operator.operate(Operation::DeleteUser(name.clone())).await?;
+    tracing::info!("user {name} is deleted, as the operator wants");
+    Ok(Json(Done {}))
+}
+
+/// `POST /api/v1/users/{name}/disable`
+pub(crate) async fn disable(
+    State(operator): State<Operator>,
+    At(name): At<String>,
+) -> Result<Json<Done>, ApiError> {
+    operator.operate(Operation::Disable(name.clone(), true)).await?;
+    tracing::info!("user {name} is disabled, as the operator wants");
+    Ok(Json(Done {}))
+}
+
+/// `POST /api/v1/users/{name}/enable`
+pub(crate) async fn enable(
+    State(operator): State<Operator>,
+    At(name): At<String>,
+) -> Result<Json<Done>, ApiError> {
+    operator.operate(Operation::Disable(name.clone(), false)).await?;
+    tracing::info!("user {name} is enabled, as the operator wants");
+    Ok(Json(Done {}))
+}
+
 /// All that the directory tells of a user.
 pub(crate) fn describe(
     directory: &Directory,
@@ -143,7 +173,7 @@ pub(crate) fn describe(
     User {
         name: user.name.to_string(),
         aliases: user.aliases.iter().map(ToString::to_string).collect(),
-        disabled: disabled(user),
+        disabled: user.disabled,
         lists: directory.lists_of(id).into_iter().map(str::to_owned).collect(),
         nodes,
     }
@@ -159,7 +189,7 @@ fn row(broker: &Broker, now: Now, id: UserId, user: &directory::User) -> UserRow
         aliases: user.aliases.iter().map(ToString::to_string).collect(),
         nodes: user.nodes.len(),
         online,
-        disabled: disabled(user),
+        disabled: user.disabled,
         last_seen: latest.and_then(|node| nodes::seen(node, online > 0, now.wall)),
     }
 }
@@ -172,13 +202,9 @@ pub(crate) fn row_of(user: &directory::User) -> UserRow {
         aliases: user.aliases.iter().map(ToString::to_string).collect(),
         nodes: user.nodes.len(),
         online: 0,
-        disabled: disabled(user),
+        disabled: user.disabled,
         last_seen: seen.and_then(|node| nodes::seen(node, false, 0)),
     }
-}
-
-fn disabled(_user: &directory::User) -> bool {
-    false
 }
 
 /// Is this in the user's name, or in an alias? `search` is in lower case.

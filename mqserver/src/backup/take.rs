@@ -169,10 +169,11 @@ impl Take {
         // Of messages with several names: the first one, and how many are to come.
         let mut linked = HashMap::new();
         let (mut users, mut nodes) = (0, 0);
-        for (id, user) in self.directory.users() {
-            users += 1;
+        // Those that are being deleted, too: the new store goes on with that.
+        for (id, user) in self.directory.users().chain(self.directory.leaving()) {
+            users += u64::from(!user.deleted);
             nodes += user.nodes.len() as u64;
-            // What is left of dropped ones, too: the new store goes on with that.
+            // So it does with what is left of nodes that were dropped.
             let all: Vec<_> = self.directory.nodes(id).chain(self.directory.dropped(id)).collect();
             for node in all {
                 let queue = spool::directory(&user.name, node);

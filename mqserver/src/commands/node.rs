@@ -1,6 +1,13 @@
 //! `USER,NODE`, and `mqserver node drop`
 
-use clap::Subcommand;
+use super::confirm::confirm;
+use super::table::count;
+use super::{Form, say, server};
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use mqserver::api::Done;
+use mqserver::api::users::User;
+use mqserver::control::path;
 use std::str::FromStr;
 
 /// A node as it is written: `alice,0`. Names may have commas, so the last one counts.
@@ -29,10 +36,37 @@ impl std::fmt::Display for NodeName {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum NodeCommand {}
+pub(super) enum NodeCommand {
+    /// Take a node away from its user, with what waits for it
+    ///
+    /// Its link ends. What its user's other nodes have they keep; what waits for the last one is bounced
+    /// to its senders.
+    Drop(DropArgs),
+}
 
-pub(super) fn run(command: &NodeCommand) -> anyhow::Result<()> {
-    match *command {}
+#[derive(Debug, Args)]
+pub(super) struct DropArgs {
+    #[command(flatten)]
+    form: Form,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// The node, like alice,0
+    #[arg(value_name = "USER,NODE")]
+    node: NodeName,
+}
+
+pub(super) fn run(NodeCommand::Drop(args): &NodeCommand) -> anyhow::Result<()> {
+    let (mut server, node) = (server(&args.form.store)?, &args.node);
+    let user: User = server.get(&path(&["users", &node.user]))?;
+    let Some(known) = user.nodes.iter().find(|known| known.offset == node.offset) else {
+        bail!("there is no node {node}");
+    };
+    let waiting = count(known.queued, "message");
+    confirm(&format!("Drop node {node}, with {waiting}"), args.yes)?;
+    let offset = node.offset.to_string();
+    let done: Done = server.delete(&path(&["users", &node.user, "nodes", &offset]))?;
+    say(&args.form, &done, &format!("Node {node} is dropped."))
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! `mqserver queue ls|show`, and what empties one
 
+use super::confirm::confirm;
 use super::node::NodeName;
 use super::source::Source;
-use super::table::{ago, shown, size, table};
-use super::{Form, print, print_json};
+use super::table::{ago, count, shown, size, table};
+use super::{Form, print, print_json, say, server};
+use anyhow::bail;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use mqlib::id::MessageId;
-use mqserver::api::queues::MessageRow;
+use mqserver::api::queues::{MessageRow, Purged};
+use mqserver::api::users::User;
+use mqserver::control::{path, with};
 use std::io::IsTerminal;
 
 #[derive(Debug, Subcommand)]
@@ -17,6 +21,26 @@ pub(super) enum QueueCommand {
     Ls(LsArgs),
     /// Show a message that waits for a node; on a stopped store, too
     Show(ShowArgs),
+    /// Remove what waits for a node, as if it had acked it
+    Purge(PurgeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PurgeArgs {
+    #[command(flatten)]
+    form: Form,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Tell the senders that their messages were not delivered
+    #[arg(long)]
+    bounce: bool,
+    /// Only up to this message; the default is all that waits now
+    #[arg(long, value_name = "ID")]
+    up_to: Option<MessageId>,
+    /// The node, like alice,0
+    #[arg(value_name = "USER,NODE")]
+    node: NodeName,
 }
 
 #[derive(Debug, Args)]
@@ -46,7 +70,28 @@ pub(super) fn run(command: &QueueCommand) -> anyhow::Result<()> {
     match command {
         QueueCommand::Ls(args) => ls(args),
         QueueCommand::Show(args) => show(args),
+        QueueCommand::Purge(args) => purge(args),
     }
+}
+
+fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
+    let (mut server, node) = (server(&args.form.store)?, &args.node);
+    let user: User = server.get(&path(&["users", &node.user]))?;
+    let Some(known) = user.nodes.iter().find(|known| known.offset == node.offset) else {
+        bail!("there is no node {node}");
+    };
+    let what = match args.up_to {
+        Some(id) => format!("what waits for {node} up to {id}"),
+        None => format!("{} that wait for {node}", count(known.queued, "message")),
+    };
+    confirm(&format!("Remove {what}"), args.yes)?;
+    let up_to = args.up_to.map(|id| id.to_string());
+    let mut query: Vec<_> = up_to.iter().map(|id| ("upTo", id.as_str())).collect();
+    query.extend(args.bounce.then_some(("bounce", "1")));
+    let queue = path(&["users", &node.user, "nodes", &node.offset.to_string(), "queue"]);
+    let purged: Purged = server.delete(&with(queue, &query))?;
+    let removed = count(purged.purged, "message");
+    say(&args.form, &purged, &format!("{removed} removed from the queue of {node}."))
 }
 
 fn ls(args: &LsArgs) -> anyhow::Result<()> {

@@ -15,14 +15,16 @@ use std::time::Duration;
 
 pub(super) enum Source {
     Running(Client),
-    Stopped(Stopped),
+    Stopped(Box<Stopped>),
 }
 
 impl Source {
     pub(super) fn of(args: &StoreArgs) -> anyhow::Result<Self> {
         match Client::connect(&args.store) {
             Ok(client) => Ok(Self::Running(client)),
-            Err(ClientError::NotRunning(store)) => Ok(Self::Stopped(Stopped::open(&store)?)),
+            Err(ClientError::NotRunning(store)) => {
+                Ok(Self::Stopped(Box::new(Stopped::open(&store)?)))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -52,7 +52,7 @@ impl Operator {
                 let directory = broker.directory();
                 let end = directory.end().0.min(from + PIECE);
                 for id in (from..end).map(UserId) {
-                    if let Some(user) = directory.user(id) {
+                    if let Some(user) = directory.user(id).filter(|user| !user.deleted) {
                         pick(broker, id, user, &mut |offset| page.offer(&user.name, offset));
                     }
                 }

@@ -110,7 +110,7 @@ pub(crate) fn waiting(
         all.insert((*id, *to_one), Some(content));
     }
     let more = more > 0 || all.len() > most;
-    let last = all.keys().take(most).last().map(|(id, _)| *id);
+    let last = all.keys().take(most).next_back().map(|(id, _)| *id);
     let mut waiting = Vec::new();
     for ((id, to_one), content) in all.into_iter().take(most) {
         let (header, size) = match content {

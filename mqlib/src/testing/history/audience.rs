@@ -106,6 +106,8 @@ pub(super) struct Message {
     meant: Meant,
     /// The first node that takes it has it alone.
     pub(super) to_one: bool,
+    /// It is promised, whatever became of its post.
+    pub(super) is_promised: bool,
     /// Nodes that got it.
     pub(super) got: BTreeSet<NodeRef>,
     /// Nodes that are promised it, if the post is acked, and have not acked it.
@@ -120,6 +122,7 @@ impl Default for Message {
             post: None,
             meant: Meant::Nodes(BTreeSet::new()),
             to_one: false,
+            is_promised: false,
             got: BTreeSet::new(),
             missing: BTreeSet::new(),
             done: BTreeSet::new(),
@@ -182,9 +185,9 @@ impl Message {
     }
 
     /// A node is no more; what was for it alone of its user's is another's.
-    pub(super) fn dropped(&mut self, node: NodeRef, heir: NodeRef) {
+    pub(super) fn dropped(&mut self, node: NodeRef, heir: Option<NodeRef>) {
         if self.missing.remove(&node) && self.to_one && self.missing.is_empty() {
-            self.missing.insert(heir);
+            self.missing.extend(heir);
         }
         self.done.remove(&node);
         if let Meant::Nodes(nodes) = &mut self.meant {
