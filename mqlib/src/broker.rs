@@ -25,6 +25,9 @@ mod status;
 mod tally;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
+mod totals;
+
+pub use totals::{Totals, Why};
 
 use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
@@ -68,6 +71,8 @@ pub struct Asked {
     pub incoming: Incoming,
     /// Its passwords, hashed. A post, which is most of what comes, has none.
     pub names: Option<Box<Names>>,
+    /// When it was read, on the monotonic clock, if that is known: for [`Totals::to_ack`].
+    pub read: Option<Duration>,
 }
 
 /// The passwords of a request: node names, and an invitation's token.
@@ -86,7 +91,7 @@ pub struct Names {
 impl Asked {
     /// A request that has no node names.
     pub fn without_names(incoming: Incoming) -> Self {
-        Self { incoming, names: None }
+        Self { incoming, names: None, read: None }
     }
 }
 
@@ -107,6 +112,9 @@ pub enum Input {
     Closed(LinkId),
     /// The operator wants something done. Answered by `Operated` with the same number.
     Operate(u64, Operation),
+    /// The operator has set other limits. What was granted before is kept: a timer that runs, a
+    /// queue that is longer, a node too many.
+    Limits(Box<Limits>),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -230,6 +238,8 @@ pub struct Counts {
     pub users: usize,
     /// Nodes of all users.
     pub nodes: usize,
+    /// Lists.
+    pub lists: usize,
 }
 
 /// The broker.
@@ -260,6 +270,9 @@ pub struct Broker {
     /// Nodes of which nothing is left, and whose offsets are not free yet for that.
     gone: Vec<NodeId>,
     unsettled: Vec<LinkId>,
+    /// When what is being handled was read, or now.
+    read: Duration,
+    totals: Totals,
     out: VecDeque<Output>,
 }
 
@@ -290,6 +303,8 @@ impl Broker {
             full: false,
             gone: Vec::new(),
             unsettled: Vec::new(),
+            read: Duration::ZERO,
+            totals: Totals::default(),
             out: VecDeque::new(),
         };
         broker.go_on_dropping();
@@ -307,13 +322,19 @@ impl Broker {
         self.sessions.contains_key(&node)
     }
 
+    /// What was done in this life.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
     /// Counts for the operator.
     pub fn counts(&self) -> Counts {
         Counts {
             links: self.links.len(),
             online: self.sessions.len(),
-            users: self.directory.users().count(),
-            nodes: self.directory.users().map(|(_, user)| user.nodes.len()).sum(),
+            users: self.directory.user_count(),
+            nodes: self.directory.node_count(),
+            lists: self.directory.list_count(),
         }
     }
 
@@ -347,6 +368,7 @@ impl Broker {
 
     /// Something happened.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.read = now.mono;
         match input {
             Input::Opened(id, at) => {
                 let link = Link {
@@ -382,6 +404,10 @@ impl Broker {
             Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
             Input::Operate(number, operation) => self.operate(now, number, operation),
+            Input::Limits(limits) => {
+                self.directory.limit(limits.accounts);
+                self.limits = *limits;
+            }
             Input::Spool(done) => self.spooled(now, done),
         }
     }
@@ -403,6 +429,7 @@ impl Broker {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.read = now.mono;
         while let Some(Reverse((at, timer))) = self.timers.peek().copied() {
             if at > now.mono {
                 return;
@@ -456,7 +483,9 @@ impl Broker {
 
     fn request(&mut self, now: Now, id: LinkId, asked: Asked) {
         let Some((asked, key)) = self.recognise(id, asked) else { return };
-        let Asked { incoming: Incoming { op, request, in_v1 }, names } = asked;
+        let Asked { incoming: Incoming { op, request, in_v1 }, names, read } = asked;
+        self.read = read.unwrap_or(now.mono);
+        self.totals.ask(op);
         let Some(link) = self.links.get(&id) else { return };
         let own = link.node;
         let request = match in_v1 {
@@ -509,6 +538,7 @@ impl Broker {
     /// There is no room for a change of the directory.
     fn refuse_change(&mut self, id: LinkId, request: &Request) {
         let error = Refusal::DiskFull.to_string();
+        self.totals.refuse(Refusal::DiskFull);
         self.send(
             id,
             match request {
@@ -644,6 +674,8 @@ struct Poster {
     link: LinkId,
     /// The poster's own id for the post.
     id: String,
+    /// When it was read.
+    read: Duration,
     /// Whom it does not reach.
     failed: Failed,
     /// The same, by which a repeat is known.

@@ -35,6 +35,8 @@ pub struct Directory {
     invitations: HashMap<InvitationKey, u64>,
     /// The next user's number.
     next_user: u32,
+    /// Nodes of all users.
+    nodes: usize,
     limits: AccountLimits,
 }
 
@@ -220,7 +222,9 @@ impl Directory {
     }
 
     fn put_user(&mut self, id: UserId, user: User) {
+        self.nodes += user.nodes.len();
         if let Some(before) = self.users.get(id) {
+            self.nodes -= before.nodes.len();
             for alias in &before.aliases {
                 self.aliases.remove(alias);
             }
@@ -278,6 +282,16 @@ impl Directory {
     /// Users that were deleted, and of which something may be left.
     pub fn leaving(&self) -> impl Iterator<Item = (UserId, &User)> {
         self.users.iter().filter(|(_, user)| user.deleted)
+    }
+
+    /// How many users there are.
+    pub fn user_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// How many nodes they have.
+    pub fn node_count(&self) -> usize {
+        self.nodes
     }
 
     /// Who is in which list, and how.

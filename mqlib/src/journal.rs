@@ -293,9 +293,24 @@ impl Journal {
         self.segments.len()
     }
 
-    /// How many of them hold what is still needed, or are being filled.
-    pub fn used(&self) -> usize {
+    /// How many of them hold what may still be needed.
+    pub fn in_use(&self) -> usize {
         self.segments.iter().filter(|slot| slot.state != State::Free).count()
+    }
+
+    /// Their length, all together, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|slot| slot.len).sum()
+    }
+
+    /// How many bytes of them are taken: all of a segment in use, and of the last one what is written.
+    pub fn taken(&self) -> u64 {
+        let taken = self.segments.iter().enumerate().map(|(index, slot)| match self.active {
+            _ if slot.state == State::Free => 0,
+            Some((active, position)) if active == index => position,
+            _ => slot.len,
+        });
+        taken.sum()
     }
 
     /// The oldest use of a segment that is not freed.

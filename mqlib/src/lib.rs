@@ -24,6 +24,8 @@ mod fanout;
 #[cfg(test)]
 mod fuzz;
 pub mod header;
+#[cfg(feature = "queue")]
+pub mod histogram;
 pub mod id;
 #[cfg(feature = "queue")]
 pub mod journal;

@@ -86,6 +86,67 @@ impl Default for Retention {
     }
 }
 
+/// A limit that requests meet, to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::to`].
+    To,
+    /// [`Limits::to_one`].
+    ToOne,
+    /// [`Limits::recipients`].
+    Recipients,
+    /// [`Limits::posts_per_second`].
+    PostsPerSecond,
+    /// [`Limits::queue_messages`].
+    QueueMessages,
+    /// [`Limits::queue_bytes`].
+    QueueBytes,
+    /// [`AccountLimits::nodes_per_user`].
+    NodesPerUser,
+    /// [`AccountLimits::aliases_per_user`].
+    AliasesPerUser,
+    /// [`AccountLimits::lists_per_user`].
+    ListsPerUser,
+    /// [`AccountLimits::members_per_list`].
+    MembersPerList,
+    /// The store's `min_free`.
+    MinFree,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::To,
+        Self::ToOne,
+        Self::Recipients,
+        Self::PostsPerSecond,
+        Self::QueueMessages,
+        Self::QueueBytes,
+        Self::NodesPerUser,
+        Self::AliasesPerUser,
+        Self::ListsPerUser,
+        Self::MembersPerList,
+        Self::MinFree,
+    ];
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::To => "limits.to",
+            Self::ToOne => "limits.to_one",
+            Self::Recipients => "limits.recipients",
+            Self::PostsPerSecond => "limits.posts_per_second",
+            Self::QueueMessages => "limits.queue_messages",
+            Self::QueueBytes => "limits.queue_mib",
+            Self::NodesPerUser => "limits.nodes_per_user",
+            Self::AliasesPerUser => "limits.aliases_per_user",
+            Self::ListsPerUser => "limits.lists_per_user",
+            Self::MembersPerList => "limits.members_per_list",
+            Self::MinFree => "spool.min_free_mib",
+        }
+    }
+}
+
 /// What one user, or one list, may have in the directory. A limit that is lowered takes nothing
 /// away.
 #[derive(Debug, Clone, Copy)]
@@ -126,10 +187,10 @@ impl Default for Limits {
             queue_messages: 2_000_000,
             queue_bytes: 4 << 30,
             large: 512 << 10,
-            warm: 32 << 10,
+            warm: 16 << 10,
             pending: 65_536,
             flying: 1 << 20,
-            unwritten: 32 << 10,
+            unwritten: 16 << 10,
             registration: Registration::Open,
             accounts: AccountLimits::default(),
             retention: Retention::default(),

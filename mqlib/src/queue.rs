@@ -25,6 +25,8 @@ pub(crate) struct Item {
     pub(crate) to_one: bool,
     /// The message, if it is still in memory.
     pub(crate) message: Option<Bytes>,
+    /// When its request was read, if the node was online then.
+    pub(crate) read: Option<Duration>,
 }
 
 /// A message that waits, and whether it is being read ahead of its turn.
@@ -47,13 +49,14 @@ enum Ahead {
 const READ_AHEAD: usize = 32;
 
 /// How many messages a queue knows that is not read.
-const REMEMBERED: usize = 64;
+const REMEMBERED: usize = READ_AHEAD;
 
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Send a message that was sent so often on this connection before.
-    Send { message: Bytes, redelivered: u32 },
+    /// Send a message that was sent so often on this connection before; if never, with when its
+    /// request was read, if the node was online then.
+    Send { message: Bytes, redelivered: u32, read: Option<Duration> },
     /// Read a message.
     Read(MessageId, bool),
     /// List what comes after an id.
@@ -86,6 +89,8 @@ struct Flight {
     sent: u32,
     /// Its length in bytes, once it was sent.
     len: usize,
+    /// When its request was read, if that is known, and it was not sent.
+    read: Option<Duration>,
 }
 
 /// A message that its node is done with.
@@ -216,7 +221,7 @@ impl Queue {
             self.tail = tail;
             return;
         };
-        let item = |(id, to_one)| Item { id, to_one, message: None };
+        let item = |(id, to_one)| Item { id, to_one, message: None, read: None };
         let mut items: Vec<Item> = found.into_iter().map(item).collect();
         items.extend(committed.into_iter().filter(|item| end.is_none_or(|end| item.id <= end)));
         items.sort_unstable_by_key(|item| item.id);
@@ -254,14 +259,15 @@ impl Queue {
         if self.may_fly(limits)
             && let Some(item) = self.take(owners)
         {
-            let Waiting { item: Item { id, to_one, message }, ahead } = item;
+            let Waiting { item: Item { id, to_one, message, read }, ahead } = item;
             let (place, step) = match (message, ahead) {
                 (Some(message), _) => (Place::Ready(message), None),
                 (None, Ahead::Asked) => (Place::Reading, None),
                 (None, _) => (Place::Reading, Some(self.read(id, to_one))),
             };
             self.unsent += 1;
-            self.flights.push_back(Flight { id, to_one, place, sent_at: None, sent: 0, len: 0 });
+            let (sent_at, sent, len) = (None, 0, 0);
+            self.flights.push_back(Flight { id, to_one, place, sent_at, sent, len, read });
             return step.or_else(|| self.send_ready(now));
         }
         // What cannot be sent anyway need not be known.
@@ -359,7 +365,7 @@ impl Queue {
         self.unwritten += message.len();
         self.unmarked += message.len();
         flight.len = message.len();
-        Some(Step::Send { message, redelivered })
+        Some(Step::Send { message, redelivered, read: flight.read.take() })
     }
 
     /// The first pending message that no other node has taken.
@@ -555,7 +561,8 @@ mod tests {
         let mut ids = IdSource::new(0, MessageId::ZERO);
         for nth in 1..=100 {
             let message = Some(Bytes::from(vec![0; 1024]));
-            queue.push(Item { id: ids.next(nth), to_one: false, message }, limits);
+            let read = Some(now);
+            queue.push(Item { id: ids.next(nth), to_one: false, message, read }, limits);
         }
         let (sent, marked) = steps(&mut queue, now, limits);
         (queue, sent, marked)

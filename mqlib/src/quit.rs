@@ -70,3 +70,57 @@ pub enum Quit {
     #[error("invalid frame")]
     InvalidFrame,
 }
+
+impl Quit {
+    /// All reasons, as [`reason`](Self::reason) tells them.
+    pub const REASONS: [&str; 21] = [
+        "invalid_length",
+        "invalid_json",
+        "invalid_op",
+        "illegal_op",
+        "missing_param",
+        "body_disallowed",
+        "invalid_etc",
+        "already_logged_in",
+        "user_unknown",
+        "node_unknown",
+        "node_active",
+        "taken_over",
+        "node_dropped",
+        "user_deleted",
+        "user_disabled",
+        "login_timeout",
+        "storage",
+        "message_too_large",
+        "too_many_connections",
+        "too_many_from_address",
+        "invalid_frame",
+    ];
+
+    /// The reason in a word, without what the client sent: for counting.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidLength => "invalid_length",
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidOp => "invalid_op",
+            Self::IllegalOp => "illegal_op",
+            Self::MissingParam(..) => "missing_param",
+            Self::BodyDisallowed(_) => "body_disallowed",
+            Self::InvalidEtc => "invalid_etc",
+            Self::AlreadyLoggedIn => "already_logged_in",
+            Self::UserUnknown => "user_unknown",
+            Self::NodeUnknown => "node_unknown",
+            Self::NodeActive => "node_active",
+            Self::TakenOver => "taken_over",
+            Self::NodeDropped => "node_dropped",
+            Self::UserDeleted => "user_deleted",
+            Self::UserDisabled => "user_disabled",
+            Self::LoginTimeout => "login_timeout",
+            Self::Storage => "storage",
+            Self::MessageTooLarge => "message_too_large",
+            Self::TooManyConnections => "too_many_connections",
+            Self::TooManyFromAddress => "too_many_from_address",
+            Self::InvalidFrame => "invalid_frame",
+        }
+    }
+}

@@ -25,20 +25,20 @@ use zeroize::Zeroizing;
 /// The operations that a client may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
+    /// Send a message to users and lists.
+    Post,
+    /// Take a delivered message off the queue.
+    Ack,
+    /// Send a message to an alias.
+    Ping,
+    /// Add, invite or remove a member of a list.
+    ListEdit,
+    /// Bind the connection to a node.
+    Login,
     /// Create a user, or replace one's own aliases.
     Register,
     /// Add a node to a user.
     AddNode,
-    /// Bind the connection to a node.
-    Login,
-    /// Send a message to users and lists.
-    Post,
-    /// Send a message to an alias.
-    Ping,
-    /// Take a delivered message off the queue.
-    Ack,
-    /// Add, invite or remove a member of a list.
-    ListEdit,
     /// Take a node away from its user. Version 2 only.
     DropNode,
     /// Ask about one's nodes, aliases and lists. Version 2 only.
@@ -46,6 +46,19 @@ pub enum Op {
 }
 
 impl Op {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 9] = [
+        Self::Post,
+        Self::Ack,
+        Self::Ping,
+        Self::ListEdit,
+        Self::Login,
+        Self::Register,
+        Self::AddNode,
+        Self::DropNode,
+        Self::Status,
+    ];
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,18 +75,7 @@ impl Op {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        const ALL: [Op; 9] = [
-            Op::Post,
-            Op::Ack,
-            Op::Ping,
-            Op::ListEdit,
-            Op::Login,
-            Op::Register,
-            Op::AddNode,
-            Op::DropNode,
-            Op::Status,
-        ];
-        ALL.into_iter().find(|op| op.name() == name)
+        Self::ALL.into_iter().find(|op| op.name() == name)
     }
 
     /// May it be asked for before login?

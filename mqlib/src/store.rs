@@ -25,6 +25,7 @@ mod op;
 mod recent;
 mod salvage;
 mod space;
+mod stats;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
 mod usage;
@@ -33,6 +34,7 @@ pub use backup::{RestoreError, Snapshot, restore};
 pub use config::StoreConfig;
 pub use look::{JournalUse, Unfiled};
 pub use op::{Fatal, OpenError, Refusal, SpoolDone, SpoolOp, StagedBody};
+pub use stats::{State, Totals};
 
 use crate::by_user::ByUser;
 use crate::directory::{Directory, Edit};
@@ -139,6 +141,7 @@ pub struct Store {
     /// The last that an earlier life may have left in the journal.
     recovered_to: MessageId,
     next_staged: u64,
+    totals: Totals,
     jobs: VecDeque<Job>,
     done: VecDeque<SpoolDone>,
 }
@@ -212,6 +215,7 @@ impl Store {
             last_id,
             recovered_to: last_id,
             next_staged: 0,
+            totals: Totals::default(),
             jobs: VecDeque::new(),
             done: VecDeque::new(),
         };
@@ -457,6 +461,13 @@ impl Store {
         }
         self.look_for_space(now, false);
         self.file(now);
+    }
+
+    /// Takes other sizes and times from now on; those of the journal are for the next
+    /// [`open`](Self::open).
+    pub fn configure(&mut self, now: Duration, config: StoreConfig) {
+        self.index.hasten(now + config.linger);
+        self.config = config;
     }
 
     /// When something is to be done next without being asked.

@@ -13,23 +13,24 @@ mod sessions;
 pub mod token;
 
 use crate::api;
+use crate::metrics::{self, Metrics};
 use crate::operator::Operator;
 use crate::recent::{self, Recent};
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use guard::Gate;
 use std::sync::Arc;
 
 /// Everything on the admin address. `names` are the hosts' names by which it may be reached, besides
 /// addresses and `localhost`.
-pub(crate) fn router(operator: Operator, names: Vec<String>, recent: Recent) -> Router {
+pub(crate) fn router(
+    operator: Operator,
+    metrics: Metrics,
+    names: Vec<String>,
+    recent: Recent,
+) -> Router {
     let gate = Arc::new(Gate::new(operator.store().to_owned(), names));
     Router::new()
-        .route("/health", get(health))
-        .with_state(operator.clone())
+        .merge(metrics::router(metrics))
         .merge(api::router(operator))
         .merge(recent::router(recent))
         .merge(session_api::router(gate.clone()))
@@ -37,15 +38,4 @@ pub(crate) fn router(operator: Operator, names: Vec<String>, recent: Recent) -> 
         .fallback(api::nowhere)
         .layer(axum::middleware::from_fn_with_state(gate, guard::admit))
         .layer(axum::middleware::map_response(page::harden))
-}
-
-async fn health(State(operator): State<Operator>) -> Response {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    match operator.look(|_, _| ()).await {
-        Ok(()) => (json, r#"{"status":"ok"}"#).into_response(),
-        Err(_) => {
-            let text = r#"{"status":"stopping"}"#;
-            (StatusCode::SERVICE_UNAVAILABLE, json, text).into_response()
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod admin_token;
 mod backup;
 mod cert;
 mod check;
+mod config;
 mod confirm;
 mod invite;
 mod lists;
@@ -20,9 +21,11 @@ mod table;
 mod user;
 mod users;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use mqserver::config::STORE;
 use mqserver::control::{Client, ClientError};
-use mqserver::recent::Recent;
+use mqserver::logging::{self, LogConfig};
+use mqserver::pages;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -99,12 +102,26 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a certificate that signs itself, for trying out TLS
     Cert(cert::CertArgs),
+    /// Tell what the configuration says, and what is wrong with it
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print what makes a shell complete mqserver's words
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command
+    Man {
+        /// Where to write them
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// The store's directory
-    #[arg(long, value_name = "DIR", default_value = "mqstore")]
+    #[arg(long, value_name = "DIR", env = STORE, default_value = "mqstore")]
     store: PathBuf,
 }
 
@@ -124,25 +141,41 @@ struct Form {
 struct Usage(String);
 
 impl Cli {
-    /// Does what it says. The server shows what `recent` has heard.
-    pub(crate) fn run(self, recent: Recent) -> ExitCode {
-        let done = match self.command {
-            None => run::run(self.run, recent),
-            Some(Command::Run(args)) => run::run(args, recent),
-            Some(Command::Stop(args)) => stop::run(&args),
-            Some(Command::Status(args)) => status::run(&args),
-            Some(Command::Users(args)) => users::run(&args),
-            Some(Command::User(command)) => user::run(&command),
-            Some(Command::Nodes(args)) => nodes::run(&args),
-            Some(Command::Node(command)) => node::run(&command),
-            Some(Command::Queue(command)) => queue::run(&command),
-            Some(Command::Lists(args)) => lists::run(&args),
-            Some(Command::Invite(args)) => invite::run(&args),
-            Some(Command::AdminToken(args)) => admin_token::run(&args),
-            Some(Command::Backup(args)) => backup::run(&args),
-            Some(Command::Restore(args)) => restore::run(&args),
-            Some(Command::Check(args)) => return check::run(&args),
-            Some(Command::Cert(args)) => cert::run(args),
+    /// Does what it says.
+    pub(crate) fn run(self) -> ExitCode {
+        let command = match self.command {
+            None => return run::run(self.run),
+            Some(Command::Run(args)) => return run::run(args),
+            Some(command) => command,
+        };
+        logging::start(LogConfig::default(), None);
+        let done = match command {
+            Command::Run(args) => return run::run(args),
+            Command::Stop(args) => stop::run(&args),
+            Command::Status(args) => status::run(&args),
+            Command::Users(args) => users::run(&args),
+            Command::User(command) => user::run(&command),
+            Command::Nodes(args) => nodes::run(&args),
+            Command::Node(command) => node::run(&command),
+            Command::Queue(command) => queue::run(&command),
+            Command::Lists(args) => lists::run(&args),
+            Command::Invite(args) => invite::run(&args),
+            Command::AdminToken(args) => admin_token::run(&args),
+            Command::Backup(args) => backup::run(&args),
+            Command::Restore(args) => restore::run(&args),
+            Command::Check(args) => return check::run(&args),
+            Command::Cert(args) => cert::run(args),
+            Command::Config(command) => match config::run(command) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
+            Command::Completions { shell } => {
+                pages::completions(Self::command(), shell, &mut io::stdout()).map_err(Into::into)
+            }
+            Command::Man { out } => {
+                pages::manual(Self::command(), out.as_deref(), &mut io::stdout())
+                    .map_err(Into::into)
+            }
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

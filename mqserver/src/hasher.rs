@@ -8,11 +8,14 @@ use crate::turns::Turns;
 use mqlib::broker::{Asked, Names};
 use mqlib::credential::{HashError, Hasher as Argon, InvitationKey, KEY_LEN, KeyCache, NodeKey};
 use mqlib::directory::Credential;
+use mqlib::histogram::{Histogram, TIMES};
 use mqlib::name;
 use mqlib::request::{Incoming, NodeName, Request};
 use mqlib::secret::{Purpose, RANDOM};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Keys remembered, about 100 bytes each.
 const REMEMBERED: usize = 65_536;
@@ -22,6 +25,19 @@ pub(crate) struct Hasher {
     argon: Argon,
     cache: Mutex<KeyCache>,
     turns: Turns,
+    /// How many are made, or wait for their turn.
+    pending: AtomicU64,
+    /// How long they took.
+    times: Mutex<Histogram>,
+}
+
+/// A hash that is made, or waits for its turn, until this is dropped.
+struct Pending<'a>(&'a AtomicU64);
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Hasher {
@@ -31,7 +47,15 @@ impl Hasher {
             argon: Argon::new(salt),
             cache: Mutex::new(KeyCache::new(secret, REMEMBERED)),
             turns: Turns::new(at_once),
+            pending: AtomicU64::new(0),
+            times: Mutex::new(Histogram::new(TIMES)),
         }
+    }
+
+    /// How long hashes took, and how many are made or wait for their turn.
+    pub(crate) fn figures(&self) -> (Histogram, u64) {
+        let times = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        (times, self.pending.load(Ordering::Relaxed))
     }
 
     /// Hashes the names in a request that came from an address. `own` is the user logged in, or
@@ -61,7 +85,7 @@ impl Hasher {
             }
             _ => return Ok(Asked::without_names(incoming)),
         }
-        Ok(Asked { incoming, names: Some(Box::new(names)) })
+        Ok(Asked { incoming, names: Some(Box::new(names)), read: None })
     }
 
     /// The key of a node to be made, and its name if we issue it.
@@ -127,9 +151,15 @@ impl Hasher {
         let (argon, user, node) = (self.argon.clone(), user.to_owned(), NodeName::new(node.into()));
         let hash = move || argon.key(&user, node.reveal());
         // Spawned when it is first polled, which is when its turn has come.
-        let hashed = async { tokio::task::spawn_blocking(hash).await };
-        let hashed = self.turns.wait(from, hashed).await.ok_or(HashError)?;
+        let hashed = async {
+            let begun = Instant::now();
+            (tokio::task::spawn_blocking(hash).await, begun.elapsed())
+        };
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let _pending = Pending(&self.pending);
+        let (hashed, took) = self.turns.wait(from, hashed).await.ok_or(HashError)?;
         let key = hashed.map_err(|_| HashError)??;
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).add_time(took);
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(slot, key);
         Ok(key)
     }

@@ -8,6 +8,7 @@
 mod directory;
 mod queue;
 
+use crate::config::live::Live;
 use crate::engine::{Event, Look};
 use crate::hasher::Hasher;
 use crate::store_thread::Inquiry;
@@ -53,7 +54,7 @@ struct Inner {
     disk: Arc<FsDisk>,
     store: PathBuf,
     start: Instant,
-    registration: Registration,
+    live: Live,
     /// The last count of the spool's files, when it was, and how long it took.
     counted: Mutex<Option<(usize, Instant, Duration)>>,
 }
@@ -66,10 +67,10 @@ impl Operator {
         disk: Arc<FsDisk>,
         store: PathBuf,
         start: Instant,
-        registration: Registration,
+        live: Live,
     ) -> Self {
         let counted = Mutex::new(None);
-        Self(Arc::new(Inner { events, inquiry, hasher, disk, store, start, registration, counted }))
+        Self(Arc::new(Inner { events, inquiry, hasher, disk, store, start, live, counted }))
     }
 
     /// Has a look at the broker, in its task: it is to be short.
@@ -115,7 +116,7 @@ impl Operator {
 
     /// Who may register now.
     pub fn registration(&self) -> Registration {
-        self.0.registration
+        self.0.live.current().registration()
     }
 
     /// Messages in the spool, counted for each node. A count that took long is good for longer.

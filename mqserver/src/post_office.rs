@@ -3,7 +3,9 @@
 //! It takes all events that are there, handles them, and hands over in one go what is for the store
 //! and what is for each link, so a busy server wakes each of them once for many messages.
 
+use crate::door::ledger::Ledger;
 use crate::engine::{Event, Look};
+use crate::metrics::figures::BrokerFigures;
 use crate::store_thread::StoreThread;
 use crate::supervisor::Heart;
 use bytes::Bytes;
@@ -64,6 +66,7 @@ pub(crate) struct PostOffice {
     pub(crate) store: StoreThread,
     pub(crate) events: UnboundedReceiver<Event>,
     pub(crate) start: Instant,
+    ledger: Arc<Ledger>,
     heart: Heart,
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
@@ -79,12 +82,14 @@ impl PostOffice {
         store: StoreThread,
         events: UnboundedReceiver<Event>,
         start: Instant,
+        ledger: Arc<Ledger>,
     ) -> Self {
         Self {
             broker,
             store,
             events,
             start,
+            ledger,
             links: HashMap::new(),
             written_to: Vec::new(),
             operating: HashMap::new(),
@@ -161,8 +166,10 @@ impl PostOffice {
                 self.broker.handle(now, Input::Opened(id, at));
             }
             Event::Asking(id) => self.broker.handle(now, Input::Asking(id)),
-            Event::Requests(id, requests) => {
-                for request in requests {
+            Event::Requests(id, requests, read) => {
+                let read = read.saturating_duration_since(self.start);
+                for mut request in requests {
+                    request.read = Some(read);
                     self.broker.handle(now, Input::Request(id, request));
                 }
             }
@@ -177,6 +184,10 @@ impl PostOffice {
                 self.operating.insert(self.operations, answer);
                 self.broker.handle(now, Input::Operate(self.operations, operation));
             }
+            Event::Configured(config) => {
+                self.store.configure(config.storage.clone());
+                self.broker.handle(now, Input::Limits(Box::new(config.limits.clone())));
+            }
             Event::Spool(done) => {
                 for done in done {
                     self.broker.handle(now, Input::Spool(done));
@@ -184,6 +195,11 @@ impl PostOffice {
             }
             Event::Fatal(fatal) => return Err(fatal),
             Event::Look(Look(look)) => look(&self.broker, now),
+            Event::Figures(answer) => {
+                let (counts, totals) = (self.broker.counts(), *self.broker.totals());
+                // Whoever asked may have gone.
+                let _ = answer.send(BrokerFigures { counts, totals });
+            }
         }
         Ok(())
     }
@@ -196,7 +212,10 @@ impl PostOffice {
                 Output::Send(id, message) => self.tell(id, ToLink::Send(message)),
                 Output::Deliver(id, delivery) => self.tell(id, ToLink::Deliver(delivery)),
                 Output::Mark(id, bytes) => self.tell(id, ToLink::Mark(bytes)),
-                Output::Close(id, quit) => self.tell(id, ToLink::Close(Some(quit))),
+                Output::Close(id, quit) => {
+                    self.ledger.quit(&quit);
+                    self.tell(id, ToLink::Close(Some(quit)));
+                }
                 Output::Settled(id, count) => {
                     if let Some(Desk { handle, .. }) = self.links.get(&id) {
                         handle.unsettled.fetch_sub(count, Ordering::Relaxed);

@@ -1,17 +1,22 @@
 //! A server from start to end.
 
 use crate::config::Config;
+use crate::config::live::Live;
 use crate::control::Control;
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
+use crate::door::ledger::Ledger;
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
+use crate::logging::Log;
+use crate::metrics::{Metrics, Sources};
 use crate::operator::Operator;
 use crate::post_office::PostOffice;
 use crate::recent::Recent;
+use crate::reload::Reload;
 use crate::store_thread::StoreThread;
 use crate::tls::{self, Renewal, Tls, TlsError};
-use crate::{admin, api, engine::Event, exposure};
+use crate::{admin, api, engine::Event};
 use mqlib::broker::Broker;
 use mqlib::disk::FsDisk;
 use mqlib::registry::Birth;
@@ -23,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +36,9 @@ use tokio_util::task::TaskTracker;
 /// How long a stop waits for connections to end. With what the broker waits for posts, and a
 /// moment for the store, a stop takes less than 10 s.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How many connections the kernel keeps that are not accepted yet; it may have a lower limit of its
+/// own (`net.core.somaxconn`). Who comes when they are that many waits a second before it knocks again.
+const BACKLOG: u32 = 4096;
 
 /// Why a server did not start, or did not go on. Told to the operator.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +71,8 @@ pub enum ServerError {
 
 /// A server that is ready: its store is open and its addresses are bound.
 pub struct Server {
-    config: Config,
+    live: Live,
+    reload: Option<Reload>,
     // Last of all, so that the next server starts when this one is done.
     lock: Lock,
     control: Control,
@@ -72,17 +81,21 @@ pub struct Server {
     tls: Option<(Tls, Renewal)>,
     admin: Option<TcpListener>,
     office: PostOffice,
+    start: Instant,
+    ledger: Arc<Ledger>,
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
     operator: Operator,
     recent: Recent,
+    log: Option<Log>,
 }
 
 impl Server {
     /// Opens the store, made if it does not exist, and binds the addresses.
-    pub async fn start(mut config: Config) -> Result<Self, ServerError> {
-        config.limits.registration = config.registration();
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         beware(&config)?;
+        let written = config.clone();
+        let config = config.ready();
         let path = config.store.clone();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -95,12 +108,12 @@ impl Server {
         // Before the store is opened: an address in use is no reason to touch it.
         let tls = match config.listen_tls.is_empty() {
             true => None,
-            false => Some(Tls::read(config.tls.below(&path))?),
+            false => Some(Tls::read(config.tls_below_store())?),
         };
-        let listeners = bind_all(&config.listen).await?;
-        let tls_listeners = bind_all(&config.listen_tls).await?;
+        let listeners = bind_all(&config.listen)?;
+        let tls_listeners = bind_all(&config.listen_tls)?;
         let admin = match config.admin {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
         let disk = FsDisk::open(&path).map_err(|error| ServerError::Store(path.clone(), error))?;
@@ -113,13 +126,14 @@ impl Server {
             tracing::warn!("{damage}");
         }
         if opened.recovered > 0 {
-            tracing::info!("{} messages taken up from the journal", opened.recovered);
+            tracing::info!(messages = opened.recovered, "messages taken up from the journal");
         }
         let hasher = Arc::new(Hasher::new(opened.birth.salt, random()?, cores()));
         let broker = Broker::new(config.limits.clone(), opened);
         let (events, inbox) = mpsc::unbounded_channel();
         let store = StoreThread::start(store, disk.clone(), start, events.clone())
             .map_err(|error| ServerError::System("no thread", error))?;
+        let (sender, live) = Live::new(config);
         let operator = Operator::new(
             events.clone(),
             store.inquiry(),
@@ -127,13 +141,17 @@ impl Server {
             disk,
             path.clone(),
             start,
-            config.limits.registration,
+            live.clone(),
         );
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
-        let office = PostOffice::new(broker, store, inbox, start);
+        let ledger = Arc::new(Ledger::default());
+        let office = PostOffice::new(broker, store, inbox, start, ledger.clone());
+        let reload = Reload::new(&written, sender, events.clone())
+            .map_err(|error| ServerError::System("no signals", error))?;
         Ok(Self {
-            config,
+            live,
+            reload,
             lock,
             control,
             listeners,
@@ -141,17 +159,21 @@ impl Server {
             tls,
             admin,
             office,
+            start,
+            ledger,
             hasher,
             events,
             operator,
             recent: Recent::default(),
+            log: None,
         })
     }
 
-    /// The admin page is to show what this has heard.
+    /// The admin page is to show what `recent` has heard, and the log has the level that the
+    /// configuration says.
     #[must_use]
-    pub fn with_log(self, recent: Recent) -> Self {
-        Self { recent, ..self }
+    pub fn with_log(self, log: Log, recent: Recent) -> Self {
+        Self { recent, log: Some(log), ..self }
     }
 
     /// The addresses that clients connect to without TLS.
@@ -174,19 +196,22 @@ impl Server {
     /// # Errors
     /// The store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let link = wsstream::Limits {
-            max_message: self.config.limits.max_message,
-            ..wsstream::Limits::default()
-        };
-        let limits = self.config.door.within_open_files();
+        let metrics = Metrics::new(Sources {
+            start: self.start,
+            live: self.live.clone(),
+            ledger: self.ledger.clone(),
+            events: self.events.clone(),
+            inquiry: self.operator.inquiry().clone(),
+            hasher: self.hasher.clone(),
+            tls: self.tls.as_ref().map(|(tls, _)| tls.clone()),
+        });
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
-            census: Census::new(&limits),
+            census: Arc::new(Census::default()),
+            ledger: self.ledger,
             refusals: entrance::refusals(),
-            limits,
-            link,
-            login_timeout: self.config.limits.login_timeout,
+            live: self.live.clone(),
             stopping: stopping.clone(),
             hasher: self.hasher.clone(),
             events: self.events.clone(),
@@ -194,6 +219,9 @@ impl Server {
             tasks: tasks.clone(),
         });
         let mut ears = tokio::task::JoinSet::new();
+        ears.spawn(metrics.clone().run());
+        // They tell of the stop, too.
+        let mut pages = tokio::task::JoinSet::new();
         for listener in self.listeners {
             ears.spawn(entrance::listen(door.clone(), listener, None));
         }
@@ -201,15 +229,21 @@ impl Server {
             for listener in self.tls_listeners {
                 ears.spawn(entrance::listen(door.clone(), listener, Some(tls.clone())));
             }
-            ears.spawn(tls::follow(renewal));
+            ears.spawn(tls::follow(renewal, self.live.clone()));
+        }
+        if let Some(reload) = self.reload {
+            ears.spawn(reload.follow());
+        }
+        if let Some(log) = self.log {
+            ears.spawn(log.follow(self.live.clone()));
         }
         if let Some(listener) = self.admin {
-            let names = self.config.admin_names.clone();
-            let router = admin::router(self.operator.clone(), names, self.recent);
+            let names = self.live.current().admin_names.clone();
+            let router = admin::router(self.operator.clone(), metrics.clone(), names, self.recent);
             let router = router.into_make_service_with_connect_info::<SocketAddr>();
-            ears.spawn(async move {
+            pages.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
-                    tracing::warn!("the admin page has ended: {error}");
+                    tracing::warn!(%error, "the admin page has ended");
                 }
             });
         }
@@ -219,14 +253,16 @@ impl Server {
         ears.spawn(control.serve(router));
         let stop = async {
             stop.await;
+            metrics.stopping();
             ears.shutdown().await;
             stopping.cancel();
         };
         let result = self.office.run(stop).await;
         tasks.close();
         if tokio::time::timeout(GOODBYE, tasks.wait()).await.is_err() {
-            tracing::warn!("{} connections did not end in time", tasks.len());
+            tracing::warn!(connections = tasks.len(), "connections did not end in time");
         }
+        pages.shutdown().await;
         drop(self.lock);
         Ok(result?)
     }
@@ -242,10 +278,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
 /// Says what is careless about the configuration.
 fn beware(config: &Config) -> Result<(), ServerError> {
-    let clear = config.listen.iter().chain(&config.admin).map(|address| (*address, false));
-    let listeners: Vec<_> =
-        clear.chain(config.listen_tls.iter().map(|address| (*address, true))).collect();
-    let found = exposure::careless(&listeners, config.limits.registration);
+    let found = config.careless();
     if !found.is_empty() && !config.insecure {
         return Err(ServerError::Careless(found.join("; ")));
     }
@@ -259,16 +292,21 @@ fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
-async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(bind(*address).await?);
-    }
-    Ok(listeners)
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
+    addresses.iter().map(|address| bind(*address)).collect()
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|error| ServerError::Listen(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| ServerError::Listen(address, error))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ServerError> {

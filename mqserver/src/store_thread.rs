@@ -2,14 +2,15 @@
 
 use crate::engine::Event;
 use crate::mailbox::Mailbox;
+use crate::metrics::figures::{StoreFigures, StoreWork};
 use mqlib::disk::Disk;
 use mqlib::spool::{Job, JobDone, Lane};
-use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
+use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store, StoreConfig};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -28,7 +29,12 @@ const NICENESS: i32 = 10;
 #[derive(Debug)]
 enum Mail {
     Op(SpoolOp),
-    Done(JobDone),
+    /// A worker has done a job. If it was a sync of the file system, how long that took.
+    Done(JobDone, Option<Duration>),
+    /// These are its sizes and times from now on.
+    Configure(StoreConfig),
+    /// What was done, and how does it stand?
+    Figures(oneshot::Sender<StoreFigures>),
     /// Somebody wants to ask the store something. Nothing is committed meanwhile.
     Ask(Ask),
 }
@@ -61,6 +67,13 @@ impl Inquiry {
         self.tell(move |store| drop(answer.send(ask(store))));
         answered.await.ok()
     }
+
+    /// What was done, and how it stands. `None` when the store has ended.
+    pub(crate) async fn figures(&self) -> Option<StoreFigures> {
+        let (answer, figures) = oneshot::channel();
+        self.0.put([Mail::Figures(answer)]);
+        figures.await.ok()
+    }
 }
 
 /// The store at work.
@@ -88,14 +101,16 @@ impl StoreThread {
                     let _ = rustix::process::nice(NICENESS);
                 }
                 while let Some(job) = jobs.take() {
+                    let begun = matches!(job, Job::Checkpoint { .. }).then(Instant::now);
                     let done = job.run(&*disk, &mut |text| tracing::warn!("{text}"));
-                    mailbox.put([Mail::Done(done)]);
+                    mailbox.put([Mail::Done(done, begun.map(|begun| begun.elapsed()))]);
                 }
             };
             let thread = Builder::new().name(name.to_owned());
             threads.push(thread.spawn(|| or_abort(work))?);
         }
-        let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events };
+        let work = StoreWork::new();
+        let mut work = Work { store, mailbox: mailbox.clone(), jobs, start, events, work };
         let work = move || {
             if let Err(fatal) = work.run() {
                 // If nobody listens any more, the server is going down anyway.
@@ -112,6 +127,11 @@ impl StoreThread {
     /// Hands operations to the store.
     pub(crate) fn submit(&self, ops: impl IntoIterator<Item = SpoolOp>) {
         self.mailbox.put(ops.into_iter().map(Mail::Op));
+    }
+
+    /// Gives the store other sizes and times, as far as they can change while it works.
+    pub(crate) fn configure(&self, config: StoreConfig) {
+        self.mailbox.put([Mail::Configure(config)]);
     }
 
     /// A way to ask the store.
@@ -159,6 +179,7 @@ struct Work {
     jobs: Jobs,
     start: Instant,
     events: UnboundedSender<Event>,
+    work: StoreWork,
 }
 
 impl Work {
@@ -178,15 +199,37 @@ impl Work {
             for mail in mail {
                 match mail {
                     Mail::Op(op) => self.store.submit(now, op),
-                    Mail::Done(done) => self.store.job_done(now, done)?,
+                    Mail::Done(done, sync) => {
+                        sync.into_iter().for_each(|took| self.work.syncs.add_time(took));
+                        self.store.job_done(now, done)?;
+                    }
+                    Mail::Configure(config) => self.store.configure(now, config),
+                    Mail::Figures(answer) => drop(answer.send(self.figures())),
                     Mail::Ask(Ask(ask)) => ask(&mut self.store),
                 }
             }
             if self.store.next_timeout().is_some_and(|at| at <= now) {
                 self.store.handle_timeout(now);
             }
-            more = self.store.commit(now)?;
+            more = self.commit(now)?;
         }
+    }
+
+    fn commit(&mut self, now: Duration) -> Result<bool, Fatal> {
+        let (begun, before) = (self.start.elapsed(), *self.store.totals());
+        let more = self.store.commit(now)?;
+        let after = self.store.totals();
+        if after.written > before.written {
+            self.work.commits.add_time(self.start.elapsed() - begun);
+            self.work.messages.add(after.committed - before.committed);
+            self.work.bytes.add(after.written - before.written);
+        }
+        Ok(more)
+    }
+
+    fn figures(&self) -> StoreFigures {
+        let (totals, state) = (*self.store.totals(), self.store.state());
+        StoreFigures { totals, state, work: self.work }
     }
 
     fn hand_out(&mut self) {

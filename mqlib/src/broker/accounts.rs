@@ -51,6 +51,7 @@ impl Broker {
                 self.edit_and_answer(id, edits, reply);
             }
             Err(error) => {
+                self.totals.refuse(&error);
                 let aliases = match &error {
                     RegisterError::Exists(aliases) => Some(aliases.as_str()),
                     _ => None,
@@ -101,7 +102,10 @@ impl Broker {
                 let nodes = self.nodes_of(own.user);
                 self.notify(now, own, Queued::Registered, etc.as_deref(), nodes, None);
             }
-            Err(error) => self.send(id, reply::registered(None, Some(&error.to_string()), None)),
+            Err(error) => {
+                self.totals.refuse(&error);
+                self.send(id, reply::registered(None, Some(&error.to_string()), None));
+            }
         }
         self.settle(id);
     }
@@ -141,6 +145,7 @@ impl Broker {
                 self.spool(SpoolOp::Copy(token, prev, node));
             }
             Err(error) => {
+                self.totals.refuse(&error);
                 self.send(id, reply::added(None, Some(&error.to_string()), None));
                 self.settle(id);
             }

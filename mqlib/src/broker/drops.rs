@@ -10,7 +10,7 @@
 
 use super::bounces::Reason;
 use super::clearing::{Clearing, End};
-use super::{Answer, Broker, LinkId, Operated, Output};
+use super::{Answer, Broker, LinkId, Operated, Output, Why};
 use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::quit::Quit;
@@ -49,6 +49,7 @@ impl Broker {
         let (node, edits) = match self.directory.drop_node(own.user, offset) {
             Ok(dropped) => dropped,
             Err(error) => {
+                self.totals.refuse(Why::Request);
                 self.send(link, reply::ack(&id, false, AckError::Text(error.to_string())));
                 return self.settle(link);
             }

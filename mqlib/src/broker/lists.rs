@@ -85,6 +85,7 @@ impl Broker {
     }
 
     fn refuse_list_edit(&mut self, poster: Poster, error: &ListError) {
+        self.totals.refuse(error);
         let error = AckError::Text(error.to_string());
         self.send(poster.link, reply::ack(&poster.id, false, error));
         self.settle(poster.link);

@@ -3,11 +3,13 @@
 use super::clearing::Bounced;
 use super::lists::ListEdit;
 use super::pace::Pace;
+use super::totals::{Cause, Why};
 use super::{Broker, LinkId, Output, Poster};
 use crate::failed::{Failed, Reason};
 use crate::fanout::fanout;
 use crate::id::MessageId;
 use crate::journal::Post;
+use crate::limits::Limit;
 use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::posted::PostKey;
@@ -17,6 +19,7 @@ use crate::request::{Content, Kind, Request, Version};
 use crate::spool;
 use crate::store::{Refusal, SpoolOp, StagedBody};
 use bytes::Bytes;
+use std::time::Duration;
 
 /// A message handed to the store, until it is durable.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Committing {
     message: Option<Bytes>,
     /// Its length in bytes.
     len: usize,
+    /// When the request was read that it came of.
+    read: Duration,
     /// Who is told, with the last message of a post.
     answer: Option<(Poster, AckError)>,
     /// What it is a bounce of, and what waits for it.
@@ -40,6 +45,7 @@ pub(super) struct Staging {
     link: LinkId,
     own: NodeId,
     key: Option<PostKey>,
+    read: Duration,
     carried: Carried,
 }
 
@@ -117,7 +123,8 @@ impl Broker {
             | Request::Login { .. }
             | Request::Ack { .. } => return,
         };
-        if let Some(why) = self.over_limit(now, own, &carried) {
+        if let Some((limit, why)) = self.over_limit(now, own, &carried) {
+            self.totals.refuse(limit);
             self.send(link, reply::ack(carried.id(), false, AckError::Text(why)));
             return self.settle(link);
         }
@@ -128,24 +135,26 @@ impl Broker {
         }
         let token = self.next_token();
         let header = self.queued(own, MessageId::ZERO, carried.etc(), &[]);
-        self.staging.insert(token, Staging { link, own, key, carried });
+        let read = self.read;
+        self.staging.insert(token, Staging { link, own, key, read, carried });
         self.set_busy(link);
         self.spool(SpoolOp::Stage(token, content.body, header.len(), copies));
     }
 
     /// The limit that a request goes beyond, told before anything is done for it.
-    fn over_limit(&mut self, now: Now, own: NodeId, carried: &Carried) -> Option<String> {
+    fn over_limit(&mut self, now: Now, own: NodeId, carried: &Carried) -> Option<(Limit, String)> {
         let limits = &self.limits;
         if !self.pace.admit(now.mono, own.user, limits) {
-            return Some(Pace::refusal(limits));
+            return Some((Limit::PostsPerSecond, Pace::refusal(limits)));
         }
         let Carried::Post { to, .. } = carried else { return None };
         if to.len() > limits.to {
-            return Some(format!("too many recipients: limit {} names", limits.to));
+            let why = format!("too many recipients: limit {} names", limits.to);
+            return Some((Limit::To, why));
         }
         let to_one = to.iter().filter(|(_, kind)| *kind == Kind::OneNode).count();
         let why = || format!("too many recipients: limit {} of type 0", limits.to_one);
-        (to_one > limits.to_one).then(why)
+        (to_one > limits.to_one).then(|| (Limit::ToOne, why()))
     }
 
     pub(super) fn staged(
@@ -154,7 +163,9 @@ impl Broker {
         token: u64,
         result: Result<Vec<StagedBody>, Refusal>,
     ) {
-        let Some(Staging { link, own, key, carried }) = self.staging.remove(&token) else { return };
+        let Some(staging) = self.staging.remove(&token) else { return };
+        let Staging { link, own, key, read, carried } = staging;
+        self.read = read;
         let has_left = self.links.get(&link).is_none_or(|link| link.node != Some(own));
         let is_gone = !self.directory.nodes(own.user).any(|node| node == own);
         match result {
@@ -167,6 +178,7 @@ impl Broker {
                 self.deliver(now, link, own, key, carried, body);
             }
             Err(refusal) => {
+                self.totals.refuse(refusal);
                 let error = AckError::Text(refusal.to_string());
                 self.send(link, reply::ack(carried.id(), false, error));
                 self.settle(link);
@@ -184,24 +196,25 @@ impl Broker {
         carried: Carried,
         body: Body,
     ) {
+        let read = self.read;
         match carried {
             Carried::Post { id, to, no_nodes, .. } => {
-                let poster = Poster { link, id, key, failed: Failed::default() };
+                let poster = Poster { link, id, key, read, failed: Failed::default() };
                 self.post(now, own, poster, &to, no_nodes, None, body);
             }
             Carried::Ping { id, alias, no_nodes, .. } => {
-                let poster = Poster { link, id, key, failed: Failed::default() };
+                let poster = Poster { link, id, key, read, failed: Failed::default() };
                 let owner = self.directory.alias(&alias).and_then(|id| self.directory.user(id));
                 match owner.map(|owner| owner.name.to_string()) {
                     Some(owner) => {
                         let to = [(owner, Kind::AllNodes)];
                         self.post(now, own, poster, &to, no_nodes, Some(&alias), body);
                     }
-                    None => self.refuse(poster, body, "alias not defined"),
+                    None => self.refuse(poster, body, Why::Request, "alias not defined"),
                 }
             }
             Carried::ListEdit { id, edit, .. } => {
-                let poster = Poster { link, id, key, failed: Failed::default() };
+                let poster = Poster { link, id, key, read, failed: Failed::default() };
                 self.edit_list(now, own, poster, &edit, body);
             }
         }
@@ -219,12 +232,12 @@ impl Broker {
         body: Body,
     ) {
         if to.is_empty() && no_nodes {
-            return self.refuse(poster, body, "msg lacks recipients");
+            return self.refuse(poster, body, Why::Request, "msg lacks recipients");
         }
         let fanout = fanout(&self.directory, own, to, no_nodes);
         if fanout.nodes.len() > self.limits.recipients {
             let why = format!("too many recipients: limit {} nodes", self.limits.recipients);
-            return self.refuse(poster, body, &why);
+            return self.refuse(poster, body, Limit::Recipients, &why);
         }
         let mut meant = Meant { nodes: fanout.nodes, to_one: fanout.to_one };
         let full = self.admit(&mut meant, None);
@@ -275,6 +288,7 @@ impl Broker {
             !nodes.is_empty()
         });
         meant.nodes.retain(|node| has_room(node, &mut full));
+        full.iter().for_each(|(_, limit)| self.totals.meet((*limit).into()));
         let mut failed = Failed::default();
         for full in full.chunk_by(|(a, _), (b, _)| a.user == b.user) {
             let Some((NodeId { user, .. }, limit)) = full.first() else { continue };
@@ -286,7 +300,8 @@ impl Broker {
         failed
     }
 
-    fn refuse(&mut self, poster: Poster, body: Body, why: &str) {
+    fn refuse(&mut self, poster: Poster, body: Body, cause: impl Into<Cause>, why: &str) {
+        self.totals.refuse(cause);
         self.discard(body);
         self.send(poster.link, reply::ack(&poster.id, false, AckError::Text(why.into())));
         self.settle(poster.link);
@@ -370,7 +385,9 @@ impl Broker {
             spool::Content::Staged(_) => None,
         };
         let (id, nodes, to_one) = (post.id, post.nodes.clone(), post.to_one);
-        self.committing.push_back(Committing { id, nodes, to_one, message, len, answer, bounce });
+        let read = self.read;
+        let committing = Committing { id, nodes, to_one, message, len, read, answer, bounce };
+        self.committing.push_back(committing);
         self.spool(SpoolOp::Commit(post));
     }
 
@@ -378,11 +395,11 @@ impl Broker {
     pub(super) fn committed(&mut self, now: Now, id: MessageId, result: Result<(), Refusal>) {
         let Some(committing) = self.committing.pop_front() else { return };
         debug_assert_eq!(committing.id, id, "commits are answered in order");
-        let Committing { nodes, to_one, message, len, answer, bounce, .. } = committing;
+        let Committing { nodes, to_one, message, len, read, answer, bounce, .. } = committing;
         if result.is_ok() {
             for node in nodes {
                 if let Some(session) = self.sessions.get_mut(&node) {
-                    let item = Item { id, to_one, message: message.clone() };
+                    let item = Item { id, to_one, message: message.clone(), read: Some(read) };
                     session.queue.push(item, &self.limits);
                     self.pump(now, node);
                 }
@@ -394,6 +411,10 @@ impl Broker {
             self.bounced(now, bounced, result.is_ok());
         }
         if let Some((poster, error)) = answer {
+            match result {
+                Ok(()) => self.totals.to_ack.add_time(now.mono.saturating_sub(poster.read)),
+                Err(refusal) => self.totals.refuse(refusal),
+            }
             self.answer(poster, error, result.map(|()| Some(id)));
         }
     }

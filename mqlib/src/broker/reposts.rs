@@ -54,6 +54,7 @@ impl Broker {
                 if let Some(message) = recalled.as_deref().and_then(first) {
                     let posted = self.dates.of(message.millis());
                     let reply = reply::acked_again(post, message, posted);
+                    self.totals.repeated += 1;
                     self.send(id, reply);
                     self.settle(id);
                     return None;

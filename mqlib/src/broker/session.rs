@@ -19,7 +19,14 @@ impl Broker {
         }
         while let Some(step) = session.queue.next(now.mono, &mut self.owners, &self.limits) {
             self.out.push_back(match step {
-                Step::Send { message, redelivered } => {
+                Step::Send { message, redelivered, read } => {
+                    match redelivered {
+                        0 => self.totals.delivered += 1,
+                        _ => self.totals.redelivered += 1,
+                    }
+                    if let Some(read) = read {
+                        self.totals.to_delivery.add_time(now.mono.saturating_sub(read));
+                    }
                     Output::Deliver(link, Delivery { message, version, redelivered })
                 }
                 Step::Read(id, to_one) => Output::Spool(SpoolOp::Read(node, id, to_one)),
@@ -76,6 +83,7 @@ impl Broker {
             return;
         }
         self.not_to_clear(node, &ids, &to_one);
+        self.totals.acked += (ids.len() + to_one.len()) as u64;
         if !ids.is_empty() {
             self.spool(SpoolOp::Delete(ids, vec![node]));
         }

@@ -2,6 +2,7 @@
 
 use super::pace::Pace;
 use super::{Broker, LinkId};
+use crate::limits::Limit;
 use crate::node::{NodeId, UserId};
 use crate::now::{self, Now};
 use crate::reply::{self, AckError, NodeStatus, Status};
@@ -12,6 +13,7 @@ impl Broker {
     pub(super) fn status(&mut self, now: Now, link: LinkId, own: NodeId, id: String) {
         if !self.pace.admit(now.mono, own.user, &self.limits) {
             let why = Pace::refusal(&self.limits);
+            self.totals.refuse(Limit::PostsPerSecond);
             self.send(link, reply::ack(&id, false, AckError::Text(why)));
             return self.settle(link);
         }

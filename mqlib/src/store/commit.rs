@@ -6,6 +6,7 @@ use super::index::Entry;
 use super::op::{Fatal, Refusal, SpoolDone, SpoolOp};
 use super::{ACK_HOLD, ACKS_HELD, Ack, Copying, Store, each};
 use crate::directory::Edit;
+use crate::disk::BLOCK;
 use crate::id::MessageId;
 use crate::journal::{Epoch, Post, Record};
 use crate::node::NodeId;
@@ -157,8 +158,9 @@ impl Store {
             self.refuse(posts, batch);
             return Ok(Taken::Whole);
         }
-        let room = self.index.live() + batch.posts.len() < self.config.backlog
-            && self.journal.batched() < self.config.batch_max;
+        let backlog = self.index.live() + batch.posts.len() >= self.config.backlog;
+        self.totals.backlog_met += u64::from(backlog);
+        let room = !backlog && self.journal.batched() < self.config.batch_max;
         let records: Vec<Record> = posts.into_iter().map(Record::Post).collect();
         let added = room && self.add(&records, batch.is_empty())?;
         let posts = records.into_iter().filter_map(|record| match record {
@@ -194,6 +196,7 @@ impl Store {
         let before = self.journal.active();
         self.blocked = !self.journal.advance(self.last_id).map_err(Fatal::Journal)?;
         if self.blocked {
+            self.totals.journal_met += 1;
             return Ok(false);
         }
         if let Some(epoch) = self.journal.active() {
@@ -248,7 +251,11 @@ impl Store {
         if !batch.edits.is_empty() {
             self.registry.commit(batch.edits.iter())?;
         }
+        self.totals.written += self.journal.batched().next_multiple_of(BLOCK) as u64;
         let epoch = self.journal.write().map_err(Fatal::Journal)?;
+        self.totals.committed += batch.posts.len() as u64;
+        self.totals.acked += batch.acks.iter().map(|ack| ack.ids.len() as u64).sum::<u64>();
+        self.totals.edits += batch.edits.len() as u64;
         for post in batch.posts {
             self.last_id = self.last_id.max(post.id);
             self.usage.add(epoch);

@@ -30,6 +30,7 @@ impl Store {
     }
 
     pub(super) fn unlinked(&mut self, node: NodeId, ids: Vec<(MessageId, Epoch)>) {
+        self.totals.names -= ids.len() as i64;
         for (id, epoch) in ids {
             self.deleting.remove(node, id);
             self.usage.touch(epoch);
@@ -101,6 +102,8 @@ impl Store {
             Ok(()) => {
                 let Some(entry) = self.index.settle(id) else { return Ok(()) };
                 self.usage.touch(entry.epoch);
+                self.totals.filed += 1;
+                self.totals.names += entry.nodes().len() as i64;
                 if let Some(number) = entry.staged() {
                     self.usage.stage(entry.epoch, number);
                 }
@@ -222,6 +225,7 @@ impl Store {
             }
             JobDone::Copied(token, result) => {
                 let copied = result.map_err(Fatal::Spool)?;
+                self.totals.names += copied.messages as i64;
                 self.release(token);
                 self.done.push_back(SpoolDone::Copied(token, copied));
             }

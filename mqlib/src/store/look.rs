@@ -64,6 +64,6 @@ impl Store {
 
     /// How much of the journal is in use.
     pub fn journal_use(&self) -> JournalUse {
-        JournalUse { segments: self.journal.segments(), used: self.journal.used() }
+        JournalUse { segments: self.journal.segments(), used: self.journal.in_use() }
     }
 }

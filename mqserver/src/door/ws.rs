@@ -7,6 +7,7 @@
 
 use super::census::Seat;
 use super::entrance::Door;
+use super::ledger::DoorLimit;
 use super::pulse::Pulse;
 use crate::engine::Event;
 use crate::post_office::{LinkHandle, ToLink};
@@ -55,7 +56,7 @@ pub(super) async fn live(
     let session = Session {
         id,
         door,
-        pulse: Pulse::of(&link, door.limits.ping),
+        pulse: Pulse::of(&link, door.live.current().door.ping),
         link,
         peer,
         inbox,
@@ -127,6 +128,7 @@ impl Session<'_> {
                         Some(_) => Some(Quit::InvalidFrame),
                         None => None,
                     };
+                    last.iter().for_each(|quit| self.door.ledger.quit(quit));
                     let wait = if last.is_some() { CLOSE } else { CLOSED_BY_PEER };
                     return Box::pin(self.link.close(last.as_ref().map(reply::quit), wait)).await;
                 }
@@ -167,7 +169,8 @@ impl Session<'_> {
         };
         Poll::Ready(match dead {
             Ok(()) => {
-                tracing::debug!("the peer of link {} is silent", self.id.0);
+                self.door.ledger.meet(DoorLimit::Ping);
+                tracing::debug!(link = self.id.0, "the peer is silent");
                 Wake::Close(None)
             }
             Err(error) => Wake::Gone(Some(error)),
@@ -249,6 +252,7 @@ impl Session<'_> {
 
     /// Hands messages to the broker.
     async fn ask(&mut self, messages: Vec<Bytes>) -> Result<(), Quit> {
+        let read = Instant::now();
         let mut requests: Vec<Asked> = Vec::with_capacity(messages.len());
         let mut result = Ok(());
         for message in messages {
@@ -265,7 +269,7 @@ impl Session<'_> {
             }
             // What was read before it does not wait for it; and no timer runs meanwhile.
             let before = std::mem::take(&mut requests);
-            let _ = self.door.events.send(Event::Requests(self.id, before));
+            let _ = self.door.events.send(Event::Requests(self.id, before, read));
             let _ = self.door.events.send(Event::Asking(self.id));
             let own = match incoming.op {
                 Op::AddNode => self.user.clone(),
@@ -277,14 +281,14 @@ impl Session<'_> {
             match Box::pin(self.door.hasher.ask(incoming, self.peer, own.as_deref())).await {
                 Ok(asked) => requests.push(asked),
                 Err(error) => {
-                    tracing::warn!("{error}");
+                    tracing::warn!(%error, "a node's name cannot be hashed");
                     result = Err(Quit::Storage);
                     break;
                 }
             }
         }
         // If nobody listens any more, the server is going down anyway.
-        let _ = self.door.events.send(Event::Requests(self.id, requests));
+        let _ = self.door.events.send(Event::Requests(self.id, requests, read));
         result
     }
 }

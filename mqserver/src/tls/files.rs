@@ -1,6 +1,6 @@
 //! The PEM files of a certificate, and what rustls makes of them.
 
-use super::{ClientAuth, TlsConfig};
+use super::{ClientAuth, Current, TlsConfig, expiry};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,14 @@ impl Files {
         })
     }
 
-    pub(super) fn server_config(&self, config: &TlsConfig) -> Result<ServerConfig, TlsError> {
+    /// What links get that are made from now on.
+    pub(super) fn current(&self, config: &TlsConfig) -> Result<Current, TlsError> {
+        let first = CertificateDer::from_pem_slice(&self.certificate).ok();
+        let expires = first.and_then(|certificate| expiry::of(&certificate));
+        Ok(Current { config: Arc::new(self.server_config(config)?), expires })
+    }
+
+    fn server_config(&self, config: &TlsConfig) -> Result<ServerConfig, TlsError> {
         let chain = certificates(&config.certificate, &self.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
             let why = match error {

@@ -104,7 +104,7 @@ impl Life {
             node => node,
         };
         let names = Names { new_node: key("newNode"), node, ..Names::default() };
-        let asked = Asked { incoming, names: Some(Box::new(names)) };
+        let asked = Asked { incoming, names: Some(Box::new(names)), read: None };
         self.broker.handle(self.now, Input::Request(link, asked));
     }
 

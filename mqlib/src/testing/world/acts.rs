@@ -286,7 +286,7 @@ impl World {
     ) {
         let incoming = Incoming { op, request: Ok(request), in_v1: None };
         let names = Names { new_node: new, node, ..Names::default() };
-        let asked = Asked { incoming, names: Some(Box::new(names)) };
+        let asked = Asked { incoming, names: Some(Box::new(names)), read: None };
         self.handle(Input::Request(link, asked));
     }
 
