@@ -109,7 +109,7 @@ async function route() {
   let name;
   try {
     const [first, ...args] = where.split('/').map(decodeURIComponent);
-    if (!Object.hasOwn(VIEWS, first)) throw new Error('There is no such view.');
+    if (!Object.hasOwn(VIEWS, first)) throw new ApiError(404, 'There is no such view.');
     name = first;
     const [file, run] = VIEWS[name];
     const module = await import(`./${file}.js`);
