@@ -41,6 +41,12 @@ enum Mail {
 pub(crate) struct Inquiry(Mailbox<Mail>);
 
 impl Inquiry {
+    /// Of a store that does not answer.
+    #[cfg(test)]
+    pub(crate) fn unanswered() -> Self {
+        Self(Mailbox::new())
+    }
+
     /// How many messages are in the journal only, counted for each node. `None` when the store has
     /// ended.
     pub(crate) async fn unfiled(&self) -> Option<usize> {
