@@ -681,6 +681,33 @@ mod tests {
     }
 
     #[test]
+    fn users_nodes_and_lists_are_counted_as_they_come_and_go() {
+        let mut directory = Directory::default();
+        let counts = |directory: &Directory| {
+            let nodes: usize = directory.users().map(|(_, user)| user.nodes.len()).sum();
+            assert_eq!(
+                (directory.user_count(), directory.node_count()),
+                (directory.users().count(), nodes)
+            );
+            (directory.user_count(), nodes, directory.list_count())
+        };
+        assert_eq!(counts(&directory), (0, 0, 0));
+        registered(&mut directory, "u1", "a");
+        registered(&mut directory, "u2", "");
+        let (own, other) = (directory.user_id("u1").unwrap(), directory.user_id("u2").unwrap());
+        directory.add_node(own, key(1)).unwrap();
+        directory.set_aliases(own, "u1", Credential::Empty, "b c").unwrap();
+        assert_eq!(counts(&directory), (2, 3, 0));
+        directory.edit_list(own, "list", "add", &["u2"]).unwrap();
+        let (dropped, _) = directory.drop_node(own, 0).unwrap();
+        assert_eq!(counts(&directory), (2, 2, 1));
+        directory.free(dropped);
+        directory.edit_list(own, "list", "remove", &["u1"]).unwrap();
+        directory.edit_list(other, "list", "remove", &["u2"]).unwrap();
+        assert_eq!(counts(&directory), (2, 2, 0));
+    }
+
+    #[test]
     fn edits_applied_to_an_empty_directory_make_the_same_one() {
         let mut directory = Directory::default();
         let mut copy = Directory::default();

@@ -124,3 +124,36 @@ impl Quit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_quit_has_a_reason_of_its_own_in_the_list() {
+        let quits = [
+            Quit::InvalidLength,
+            Quit::InvalidJson,
+            Quit::InvalidOp,
+            Quit::IllegalOp,
+            Quit::MissingParam(Op::Post, "id"),
+            Quit::BodyDisallowed(Op::Login),
+            Quit::InvalidEtc,
+            Quit::AlreadyLoggedIn,
+            Quit::UserUnknown,
+            Quit::NodeUnknown,
+            Quit::NodeActive,
+            Quit::TakenOver,
+            Quit::NodeDropped,
+            Quit::LoginTimeout,
+            Quit::Storage,
+            Quit::MessageTooLarge,
+            Quit::TooManyConnections,
+            Quit::TooManyFromAddress,
+            Quit::InvalidFrame,
+        ];
+        assert!(quits.iter().map(Quit::reason).eq(Quit::REASONS));
+        assert_eq!(Quit::REASONS.iter().collect::<BTreeSet<_>>().len(), quits.len());
+    }
+}

@@ -128,7 +128,7 @@ impl Metrics {
         let config = live.current();
         let path = config.store.clone();
         let look = move || (Room::at(&path).ok(), process.then(Process::now));
-        let (room, ..) = tokio::join!(self.look(look), self.ask_broker(), self.ask_store());
+        let (room, ..) = tokio::join!(self.look(look), self.ask_broker(ANSWER), self.ask_store());
         let (room, process) = room.unwrap_or_default();
         let mut known = self.known();
         known.room = room.or(known.room);
@@ -149,10 +149,10 @@ impl Metrics {
     }
 
     /// Does the broker's task answer? `None` if it has ended, `false` if it does not in time.
-    async fn ask_broker(&self) -> Option<bool> {
+    async fn ask_broker(&self, patience: Duration) -> Option<bool> {
         let (answer, figures) = oneshot::channel();
         self.0.sources.events.send(Event::Figures(answer)).ok()?;
-        match timeout(ANSWER, figures).await {
+        match timeout(patience, figures).await {
             Ok(figures) => self.known().broker = Some((figures.ok()?, Instant::now())),
             Err(_) => return Some(false),
         }

@@ -196,6 +196,18 @@ impl Server {
     /// # Errors
     /// The store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let counts = self.office.broker.counts();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            store = %self.live.current().store.display(),
+            listen = ?self.addresses(),
+            listen_tls = ?self.tls_addresses(),
+            admin = self.admin_address().map(tracing::field::display),
+            users = counts.users,
+            nodes = counts.nodes,
+            lists = counts.lists,
+            "serving"
+        );
         let metrics = Metrics::new(Sources {
             start: self.start,
             live: self.live.clone(),

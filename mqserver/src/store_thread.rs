@@ -52,6 +52,12 @@ impl fmt::Debug for Ask {
 pub(crate) struct Inquiry(Mailbox<Mail>);
 
 impl Inquiry {
+    /// Of a store that does not answer.
+    #[cfg(test)]
+    pub(crate) fn unanswered() -> Self {
+        Self(Mailbox::new())
+    }
+
     /// Tells the store something, on the thread that commits.
     pub(crate) fn tell(&self, tell: impl FnOnce(&mut Store) + Send + 'static) {
         self.0.put([Mail::Ask(Ask(Box::new(tell)))]);

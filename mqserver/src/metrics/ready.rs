@@ -3,7 +3,10 @@
 use super::Metrics;
 use super::room::Room;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+/// How long the broker may take for an answer before it is said to hang.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the store may be silent. A disk that takes longer for a write is no good.
 const SILENT_S: f64 = 5.0;
 
@@ -29,7 +32,7 @@ impl Health {
 
 impl Metrics {
     pub(super) async fn health(&self) -> Health {
-        match self.ask_broker().await {
+        match self.ask_broker(PATIENCE).await {
             Some(true) => Health::Ok,
             Some(false) => Health::Hung,
             None => Health::Stopping,
@@ -60,5 +63,44 @@ impl Metrics {
             ));
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sources;
+    use super::*;
+    use crate::config::Config;
+    use crate::config::live::Live;
+    use crate::hasher::Hasher;
+    use crate::store_thread::Inquiry;
+    use std::sync::Arc;
+    use std::time::Instant;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_broker_and_a_store_that_do_not_answer_hang_and_one_that_is_gone_has_stopped() {
+        let (events, inbox) = mpsc::unbounded_channel();
+        let metrics = Metrics::new(Sources {
+            start: Instant::now(),
+            live: Live::new(Config::new(".".into())).1,
+            ledger: Arc::default(),
+            events,
+            inquiry: Inquiry::unanswered(),
+            hasher: Arc::new(Hasher::new([0; 32], [0; 32], 1)),
+            tls: None,
+        });
+        assert_eq!(metrics.health().await, Health::Hung);
+        let why = metrics.obstacles().await;
+        assert_eq!(why.len(), 2, "{why:?}");
+        assert_eq!(why[0], "the broker does not answer");
+        assert!(why[1].starts_with("the store does not answer"), "{why:?}");
+        // What is known all the same is told.
+        let families = metrics.gather(true).await.families(&metrics.0.sources.ledger);
+        let names: Vec<_> = families.iter().map(|family| family.name).collect();
+        assert!(names.contains(&"mqserver_disk_free_bytes"), "{names:?}");
+        assert!(!names.contains(&"mqserver_users"), "{names:?}");
+        drop(inbox);
+        assert_eq!(metrics.health().await, Health::Stopping);
     }
 }
