@@ -156,7 +156,7 @@ impl Server {
     fn ask(&mut self, link: LinkId, op: Op, request: Request, new: Credential, node: Credential) {
         let incoming = Incoming { op, request: Ok(request), in_v1: None };
         let names = Names { new_node: new, node, ..Names::default() };
-        let asked = Asked { incoming, names: Some(Box::new(names)) };
+        let asked = Asked { incoming, names: Some(Box::new(names)), read: None };
         self.broker.handle(self.now, Input::Request(link, asked));
         self.settle();
     }
