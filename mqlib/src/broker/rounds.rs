@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long it may take until it is stored when a node was online.
 const SAVE: Duration = Duration::from_secs(60);
 /// Users looked at in a step.
-const LOOKED_AT: usize = 2000;
+const LOOKED_AT: usize = 500;
 /// Users of whom something is done in a step.
 const DONE: usize = 100;
 /// Users of whom it is stored at once when their nodes were online,
