@@ -313,12 +313,8 @@ impl Broker {
 
     /// Counts for the operator.
     pub fn counts(&self) -> Counts {
-        Counts {
-            links: self.links.len(),
-            online: self.sessions.len(),
-            users: self.directory.users().count(),
-            nodes: self.directory.users().map(|(_, user)| user.nodes.len()).sum(),
-        }
+        let (users, nodes) = self.directory.counts();
+        Counts { links: self.links.len(), online: self.sessions.len(), users, nodes }
     }
 
     /// Has every request been answered that can be, and every message been committed?

@@ -33,6 +33,9 @@ pub struct Directory {
     in_lists: HashMap<UserId, Vec<Arc<str>>>,
     /// What is kept of invitations that are not used up, and when each expires, in ms since 1970.
     invitations: HashMap<InvitationKey, u64>,
+    /// How many users there are that are not deleted, and how many nodes they have: an operator asks
+    /// often.
+    counts: (usize, usize),
     /// The next user's number.
     next_user: u32,
     limits: AccountLimits,
@@ -74,6 +77,13 @@ pub struct Node {
     pub noticed: Option<NonZeroU32>,
     /// Its user was warned that it will be dropped if it stays away.
     pub warned: bool,
+}
+
+impl User {
+    /// What it counts for: users, and nodes.
+    fn counts(&self) -> (usize, usize) {
+        if self.deleted { (0, 0) } else { (1, self.nodes.len()) }
+    }
 }
 
 impl Node {
@@ -224,7 +234,13 @@ impl Directory {
             for alias in &before.aliases {
                 self.aliases.remove(alias);
             }
+            let (users, nodes) = before.counts();
+            self.counts.0 -= users;
+            self.counts.1 -= nodes;
         }
+        let (users, nodes) = user.counts();
+        self.counts.0 += users;
+        self.counts.1 += nodes;
         for alias in &user.aliases {
             self.aliases.insert(alias.clone(), id);
         }
@@ -241,6 +257,9 @@ impl Directory {
         if self.names.get(&user.name) == Some(&id) {
             self.names.remove(&user.name);
         }
+        let (users, nodes) = user.counts();
+        self.counts.0 -= users;
+        self.counts.1 -= nodes;
         self.users.remove(id);
     }
 
@@ -258,6 +277,11 @@ impl Directory {
     /// The owner of this alias.
     pub fn alias(&self, alias: &str) -> Option<UserId> {
         self.aliases.get(alias).copied()
+    }
+
+    /// How many users there are, and how many nodes all of them have.
+    pub fn counts(&self) -> (usize, usize) {
+        self.counts
     }
 
     /// No user has this number, or a larger one.
@@ -645,6 +669,7 @@ mod tests {
         assert_eq!(directory.delete_user(user).len(), 1);
         assert_eq!((directory.user_id("u1"), directory.alias("a")), (None, None));
         assert_eq!((directory.users().count(), directory.leaving().count()), (0, 1));
+        assert_eq!(directory.counts(), (0, 0));
         // Node 0 was online, so it may have got what still waits for the others.
         let left: Vec<_> = directory.dropped(user).collect();
         let node = |offset| NodeId { user, offset };
@@ -679,6 +704,8 @@ mod tests {
         }
         assert_eq!(copy.user(own), directory.user(own));
         assert_eq!((copy.alias("a"), copy.alias("c")), (None, Some(own)));
+        assert_eq!(copy.counts(), (1, 2));
+        assert_eq!(directory.counts(), (1, 2));
         assert_eq!(copy.next_user, directory.next_user);
     }
 }
