@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -427,6 +428,27 @@ async fn the_level_of_the_log_is_what_the_configuration_says_unless_the_environm
     let output = run(&["run", "--store", &store.text()]);
     assert!(!output.status.success());
     assert!(common::stderr(&output).contains("unknown variant `loud`"), "{output:?}");
+}
+
+#[tokio::test]
+async fn the_journal_is_told_how_serious_a_line_is_and_knows_the_time_itself() {
+    let store = Store::with(&format!("{SMALL}[spool]\nmin_free_mib = 1048576\n"));
+    // The journal's socket is known by its numbers; here they are the log's.
+    let log = std::fs::File::create(store.outside().join("log")).unwrap().metadata().unwrap();
+    let mut command = program();
+    command.env("JOURNAL_STREAM", format!("{}:{}", log.dev(), log.ino()));
+    let mut server = Server::start_with(&store, command, "off");
+    let header = json!({"op": "register", "userId": "bob", "newNode": "n0", "aliases": ""});
+    let mut first = Client::connect(server.address, Framing::Raw).await;
+    first.send(&header, b"").await;
+    eventually("a warning", || server.log().contains("disk is full")).await;
+    server.signal(Signal::TERM);
+    assert!(server.ended(PATIENCE).unwrap().success());
+    let log = server.log();
+    let starts = ["<6> INFO mqserver::server: serving version=", "<4> WARN mqserver::post_office: "];
+    for (line, start) in log.lines().zip(starts) {
+        assert!(line.starts_with(start), "{log}");
+    }
 }
 
 #[cfg(feature = "otel")]
