@@ -128,8 +128,9 @@ fn warn_of_permissions(key: &Path) {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
         tracing::warn!(
-            "{}: everybody on this machine can use this private key (mode {mode:04o}): chmod 600",
-            key.display()
+            file = %key.display(),
+            mode = format!("{mode:04o}"),
+            "everybody on this machine can use this private key: chmod 600"
         );
     }
 }
