@@ -11,14 +11,20 @@
 //! ack of a node's goes to the store as a delete, and the node's next message goes out.
 
 mod accounts;
+mod bounces;
+mod clearing;
 mod drops;
 mod lists;
+mod operate;
 mod pace;
 mod posts;
 mod reposts;
+mod rounds;
 mod session;
 mod status;
 mod tally;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod totals;
 
 pub use totals::{Totals, Why};
@@ -39,12 +45,15 @@ use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use accounts::NewNode;
 use bytes::Bytes;
+use clearing::Clearings;
 use drops::Dropped;
+pub use operate::{OperateError, Operated, Operation};
 use pace::Pace;
 use posts::{Committing, Staging};
 use reposts::Posted;
+use rounds::Rounds;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 use tally::Tally;
 
@@ -101,9 +110,11 @@ pub enum Input {
     Written(LinkId, usize),
     /// It is gone, both ways.
     Closed(LinkId),
-    /// The operator invites, with these tokens, for so long. Answered by `Invited` with the same
-    /// number.
-    Invite(u64, Vec<InvitationKey>, Duration),
+    /// The operator wants something done. Answered by `Operated` with the same number.
+    Operate(u64, Operation),
+    /// The operator has set other limits. What was granted before is kept: a timer that runs, a
+    /// queue that is longer, a node too many.
+    Limits(Box<Limits>),
     /// The store has done something.
     Spool(SpoolDone),
 }
@@ -124,8 +135,8 @@ pub enum Output {
     Close(LinkId, Quit),
     /// Hand this to the store.
     Spool(SpoolOp),
-    /// These invitations are good, and durable; or there was no room for them.
-    Invited(u64, Result<(), Refusal>),
+    /// What the operator wanted is done, and durable; or cannot be.
+    Operated(u64, Result<Operated, OperateError>),
     /// The operator should know.
     Trouble(String),
 }
@@ -162,6 +173,10 @@ struct Session {
 enum Timer {
     Login(LinkId),
     Retry(NodeId),
+    /// A bounce was refused.
+    Clear(u64),
+    Round,
+    Save,
 }
 
 /// What a directory edit, or a copy, was asked for.
@@ -175,8 +190,12 @@ enum Answer {
     },
     /// By a client, or by an earlier life: that nothing is left of a node.
     Dropped(Dropped),
-    /// By the operator: invitations.
-    Invited(u64),
+    /// By the operator.
+    Operated(u64),
+    /// By the operator: that a user is no more. It is answered when nothing is left of it.
+    Deleted(UserId),
+    /// By the operator: that so many messages are removed.
+    Purged(u64, u64),
 }
 
 impl Answer {
@@ -184,7 +203,16 @@ impl Answer {
     fn copied_to(&self) -> Option<NodeId> {
         match self {
             Self::Reply { copied_to, .. } => *copied_to,
-            Self::Dropped(_) | Self::Invited(_) => None,
+            Self::Dropped(_) | Self::Operated(_) | Self::Deleted(_) | Self::Purged(..) => None,
+        }
+    }
+
+    /// The user that is being removed, or a node of whom is.
+    fn removed(&self) -> Option<UserId> {
+        match self {
+            Self::Dropped(dropped) => Some(dropped.user()),
+            Self::Deleted(user) => Some(*user),
+            Self::Reply { .. } | Self::Operated(_) | Self::Purged(..) => None,
         }
     }
 }
@@ -195,7 +223,10 @@ impl std::fmt::Debug for Answer {
         match self {
             Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
             Self::Dropped(dropped) => std::fmt::Debug::fmt(dropped, f),
-            Self::Invited(number) => f.debug_tuple("Invited").field(number).finish(),
+            Self::Deleted(user) => f.debug_tuple("Deleted").field(user).finish(),
+            Self::Operated(number) | Self::Purged(number, _) => {
+                f.debug_tuple("Operated").field(number).finish()
+            }
         }
     }
 }
@@ -230,6 +261,10 @@ pub struct Broker {
     committing: VecDeque<Committing>,
     staging: HashMap<u64, Staging>,
     answers: HashMap<u64, Answer>,
+    clearings: Clearings,
+    /// Users that the operator has deleted in this life, and the numbers of the operations.
+    deleting: BTreeMap<UserId, u64>,
+    rounds: Rounds,
     timers: BinaryHeap<Reverse<(Duration, Timer)>>,
     token: u64,
     /// Who waits for a status until it is known what waits for its nodes.
@@ -263,6 +298,9 @@ impl Broker {
             committing: VecDeque::new(),
             staging: HashMap::new(),
             answers: HashMap::new(),
+            clearings: Clearings::default(),
+            deleting: BTreeMap::new(),
+            rounds: Rounds::default(),
             timers: BinaryHeap::new(),
             token: 0,
             asking_status: Vec::new(),
@@ -274,12 +312,18 @@ impl Broker {
             out: VecDeque::new(),
         };
         broker.go_on_dropping();
+        broker.set_timer(Duration::ZERO, Timer::Round);
         broker
     }
 
     /// The users and lists.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Is a node logged in?
+    pub fn is_online(&self, node: NodeId) -> bool {
+        self.sessions.contains_key(&node)
     }
 
     /// What was done in this life.
@@ -303,6 +347,7 @@ impl Broker {
         self.committing.is_empty()
             && self.staging.is_empty()
             && self.answers.is_empty()
+            && self.clearings.is_empty()
             && self.asking_status.is_empty()
     }
 
@@ -362,7 +407,11 @@ impl Broker {
             },
             Input::Written(id, bytes) => self.written(now, id, bytes),
             Input::Closed(id) => self.closed(now, id),
-            Input::Invite(number, keys, lifetime) => self.invite(now, number, &keys, lifetime),
+            Input::Operate(number, operation) => self.operate(now, number, operation),
+            Input::Limits(limits) => {
+                self.directory.limit(limits.accounts);
+                self.limits = *limits;
+            }
             Input::Spool(done) => self.spooled(now, done),
         }
     }
@@ -400,6 +449,9 @@ impl Broker {
                     _ => {}
                 },
                 Timer::Retry(node) => self.retry(now, at, node),
+                Timer::Clear(token) => self.clear_on(token),
+                Timer::Round => self.round(now),
+                Timer::Save => self.save(now),
             }
         }
     }
@@ -542,6 +594,9 @@ impl Broker {
                 self.tally.measured(&nodes, &measured);
                 self.tell_status(now);
             }
+            SpoolDone::Listed(token, _, found, end, _) if self.clearings.has(token) => {
+                self.found(token, found, end);
+            }
             SpoolDone::Listed(token, node, found, end, queued) => {
                 let limits = &self.limits;
                 let session =
@@ -560,6 +615,9 @@ impl Broker {
             }
             SpoolDone::Lost(node, len) => self.tally.lost(node, len),
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
+            SpoolDone::Glanced(token, seen) => self.glanced(now, token, seen),
+            SpoolDone::FoundOlder(found) => self.found_older(found),
+            SpoolDone::Settled(token) => self.answered(now, token, Amount::default()),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Full(full) => {
                 self.full = full;
@@ -582,7 +640,13 @@ impl Broker {
                 }
             }
             Some(Answer::Dropped(dropped)) => self.dropped(now, dropped),
-            Some(Answer::Invited(number)) => self.out.push_back(Output::Invited(number, Ok(()))),
+            Some(Answer::Operated(number)) => {
+                self.out.push_back(Output::Operated(number, Ok(Operated::Done)));
+            }
+            Some(Answer::Deleted(user)) => self.nothing_left(user),
+            Some(Answer::Purged(number, removed)) => {
+                self.out.push_back(Output::Operated(number, Ok(Operated::Purged(removed))));
+            }
             None => {}
         }
     }

@@ -44,7 +44,13 @@ impl<T> ByUser<T> {
 
     /// All, in the order of the users' numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (UserId, &T)> {
-        let numbered = (0..).map(UserId).zip(&self.0);
+        self.iter_from(UserId(0))
+    }
+
+    /// Those of this user and the ones behind it.
+    pub(crate) fn iter_from(&self, first: UserId) -> impl Iterator<Item = (UserId, &T)> {
+        let rest = self.0.get(first.0 as usize..).unwrap_or_default();
+        let numbered = (first.0..).map(UserId).zip(rest);
         numbered.filter_map(|(user, thing)| Some((user, thing.as_ref()?)))
     }
 }

@@ -13,6 +13,7 @@ pub use list::{ListChange, ListError, Member};
 
 use crate::by_user::ByUser;
 use crate::credential::{InvitationKey, NodeKey};
+use crate::id::MessageId;
 use crate::limits::AccountLimits;
 use crate::name;
 use crate::node::{MAX_NODES, NodeId, UserId};
@@ -26,7 +27,8 @@ pub struct Directory {
     users: ByUser<User>,
     names: HashMap<Arc<str>, UserId>,
     aliases: HashMap<Arc<str>, UserId>,
-    lists: HashMap<Arc<str>, BTreeMap<UserId, Member>>,
+    /// By name, so that they can be told in order.
+    lists: BTreeMap<Arc<str>, BTreeMap<UserId, Member>>,
     /// The lists that each user is in, fully or invited, if in any.
     in_lists: HashMap<UserId, Vec<Arc<str>>>,
     /// What is kept of invitations that are not used up, and when each expires, in ms since 1970.
@@ -39,7 +41,7 @@ pub struct Directory {
 }
 
 /// A user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
     /// The name, unique among users.
     pub name: Arc<str>,
@@ -48,8 +50,16 @@ pub struct User {
     /// The nodes, by offset.
     pub nodes: Vec<Node>,
     /// Offsets of nodes that were dropped, as long as anything of them may be left: until then they
-    /// are not given again.
+    /// are not given again. Of a user without nodes, the last of them is the heir of those before it.
     pub dropped: Box<[u8]>,
+    /// Its nodes may not log in, nor be added; what is posted to it waits.
+    pub disabled: bool,
+    /// The operator has deleted it. It is no user any more, and its name is taken until nothing of
+    /// its nodes is left.
+    pub deleted: bool,
+    /// Messages up to this one are not its own, though they may be of an earlier user of its name;
+    /// none if there was no such user.
+    pub since: Option<Box<MessageId>>,
 }
 
 /// A node as the directory knows it.
@@ -59,15 +69,34 @@ pub struct Node {
     pub offset: u8,
     /// The hash of its name.
     pub key: NodeKey,
-    /// When it was last online in this life of the server, in seconds since 1970. Not stored.
+    /// When it was last online, in seconds since 1970, if it ever was: never later than the truth.
+    /// What is stored may be a day behind.
     pub seen: Option<NonZeroU32>,
+    /// When it was first noticed that this is not known, in seconds since 1970.
+    pub noticed: Option<NonZeroU32>,
+    /// Its user was warned that it will be dropped if it stays away.
+    pub warned: bool,
 }
+
+impl Node {
+    /// A node that was never online.
+    pub fn new(offset: u8, key: NodeKey) -> Self {
+        Self { offset, key, seen: None, noticed: None, warned: false }
+    }
+}
+
+/// The operator named a user that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such user")]
+pub struct NoUser;
 
 /// A change of the directory, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     /// A user as it is now.
     User(UserId, User),
+    /// Nothing is left of a user that was deleted. Its number is not given again.
+    NoUser(UserId),
     /// A list's member as it is now, or `None` if it is no longer one.
     Member(Arc<str>, UserId, Option<Member>),
     /// An invitation to register and when it expires, in ms since 1970, or `None` if it is used up
@@ -134,6 +163,9 @@ pub enum AddNodeError {
     /// The name is that of the node at this offset.
     #[error("new nodename exists")]
     Exists(u8),
+    /// The operator has disabled the user.
+    #[error("user disabled")]
+    Disabled,
 }
 
 /// Why a node was not dropped. Told to the client.
@@ -176,6 +208,7 @@ impl Directory {
     pub fn apply(&mut self, edit: &Edit) {
         match edit {
             Edit::User(id, user) => self.put_user(*id, user.clone()),
+            Edit::NoUser(id) => self.remove_user(*id),
             Edit::Member(list, user, Some(member)) => {
                 let members = self.lists.entry(list.clone()).or_default();
                 if members.insert(*user, member.clone()).is_none() {
@@ -204,12 +237,24 @@ impl Directory {
         self.users.insert(id, user);
     }
 
-    /// The user of this name.
-    pub fn user_id(&self, name: &str) -> Option<UserId> {
-        self.names.get(name).copied()
+    fn remove_user(&mut self, id: UserId) {
+        let Some(user) = self.users.get(id) else { return };
+        for alias in &user.aliases {
+            self.aliases.remove(alias);
+        }
+        if self.names.get(&user.name) == Some(&id) {
+            self.names.remove(&user.name);
+        }
+        self.users.remove(id);
     }
 
-    /// The user with this number.
+    /// The user of this name.
+    pub fn user_id(&self, name: &str) -> Option<UserId> {
+        let id = *self.names.get(name)?;
+        self.user(id).filter(|user| !user.deleted).map(|_| id)
+    }
+
+    /// The user with this number, which may have been [deleted](User::deleted) a moment ago.
     pub fn user(&self, id: UserId) -> Option<&User> {
         self.users.get(id)
     }
@@ -219,9 +264,24 @@ impl Directory {
         self.aliases.get(alias).copied()
     }
 
+    /// No user has this number, or a larger one.
+    pub fn end(&self) -> UserId {
+        UserId(self.next_user)
+    }
+
     /// All users, in the order of their numbers.
     pub fn users(&self) -> impl Iterator<Item = (UserId, &User)> {
-        self.users.iter()
+        self.users.iter().filter(|(_, user)| !user.deleted)
+    }
+
+    /// The users behind a number, or from the first, in that order.
+    pub(crate) fn users_from(&self, first: UserId) -> impl Iterator<Item = (UserId, &User)> {
+        self.users.iter_from(first).filter(|(_, user)| !user.deleted)
+    }
+
+    /// Users that were deleted, and of which something may be left.
+    pub fn leaving(&self) -> impl Iterator<Item = (UserId, &User)> {
+        self.users.iter().filter(|(_, user)| user.deleted)
     }
 
     /// How many users there are.
@@ -232,11 +292,6 @@ impl Directory {
     /// How many nodes they have.
     pub fn node_count(&self) -> usize {
         self.nodes
-    }
-
-    /// How many lists there are.
-    pub fn list_count(&self) -> usize {
-        self.lists.len()
     }
 
     /// Who is in which list, and how.
@@ -258,17 +313,20 @@ impl Directory {
         nodes.iter().map(move |node| NodeId { user, offset: node.offset })
     }
 
-    /// Creates a user with its node 0. The aliases accepted, or `None` if none were asked for.
+    /// Creates a user with its node 0, when `last` is the last message's id. The aliases accepted, or
+    /// `None` if none were asked for.
     pub fn register(
         &mut self,
         name: &str,
         node: Credential,
         aliases: &str,
+        last: MessageId,
     ) -> Result<(Option<String>, Vec<Edit>), RegisterError> {
         if !name::is_valid(name) {
             return Err(RegisterError::InvalidName);
         }
-        if let Some(user) = self.user_id(name).and_then(|id| self.user(id)) {
+        // Also of one that is leaving: the name is free when nothing is left.
+        if let Some(user) = self.names.get(name).and_then(|id| self.user(*id)) {
             return Err(RegisterError::Exists(user.aliases.join(" ")));
         }
         let key = match node {
@@ -279,9 +337,11 @@ impl Directory {
         };
         let accepted = self.accept(aliases, None)?;
         let answer = (!aliases.is_empty()).then(|| accepted.join(" "));
-        let nodes = vec![Node { offset: 0, key, seen: None }];
-        let dropped = Box::default();
-        let user = User { name: name.into(), aliases: accepted, nodes, dropped };
+        let nodes = vec![Node::new(0, key)];
+        // Without a gap in the numbers nobody was ever deleted.
+        let had_others = self.names.len() < self.next_user as usize;
+        let since = had_others.then(|| Box::new(last));
+        let user = User { name: name.into(), aliases: accepted, nodes, since, ..User::default() };
         Ok((answer, self.change(vec![Edit::User(UserId(self.next_user), user)])))
     }
 
@@ -344,6 +404,7 @@ impl Directory {
             Credential::Empty | Credential::Invalid | Credential::Reserved => None,
         };
         match (found, own) {
+            (Some(_), _) if self.is_disabled(user) => Err(AddNodeError::Disabled),
             (Some(_), Some(own)) => Ok(own),
             (Some(prev), None) => Ok(prev),
             (None, Some(_)) => Err(AddNodeError::PrevInvalid),
@@ -376,14 +437,28 @@ impl Directory {
         if changed.nodes.len() >= self.limits.nodes_per_user {
             return Err(AddNodeError::TooManyNodes(self.limits.nodes_per_user));
         }
-        changed.nodes.push(Node { offset, key, seen: None });
+        changed.nodes.push(Node::new(offset, key));
         changed.nodes.sort_by_key(|node| node.offset);
         let edits = self.change(vec![Edit::User(user, changed)]);
         Ok((NodeId { user, offset }, edits))
     }
 
-    /// Takes a node away. Its offset stays taken until it is [freed](Self::free).
+    /// Takes a node away that is not its user's last. Its offset stays taken until it is
+    /// [freed](Self::free).
     pub fn drop_node(
+        &mut self,
+        user: UserId,
+        offset: u64,
+    ) -> Result<(NodeId, Vec<Edit>), DropNodeError> {
+        let nodes = self.user(user).map(|user| user.nodes.as_slice());
+        match nodes.unwrap_or_default() {
+            [last] if u64::from(last.offset) == offset => Err(DropNodeError::Last(offset)),
+            _ => self.take_node(user, offset),
+        }
+    }
+
+    /// Takes a node away, the last one, too.
+    pub fn take_node(
         &mut self,
         user: UserId,
         offset: u64,
@@ -391,21 +466,55 @@ impl Directory {
         let not_found = DropNodeError::NotFound(offset);
         let mut changed = self.user(user).ok_or(not_found.clone())?.clone();
         let at = changed.nodes.iter().position(|node| u64::from(node.offset) == offset);
-        let at = at.ok_or(not_found)?;
-        if changed.nodes.len() == 1 {
-            return Err(DropNodeError::Last(offset));
-        }
-        let offset = changed.nodes.remove(at).offset;
+        let offset = changed.nodes.remove(at.ok_or(not_found)?).offset;
         changed.dropped = changed.dropped.iter().copied().chain([offset]).collect();
         Ok((NodeId { user, offset }, self.change(vec![Edit::User(user, changed)])))
     }
 
-    /// Nothing is left of a node that was dropped: its offset may be given again.
+    /// Deletes a user that is in no list: its nodes are dropped, and its aliases are free. The entry
+    /// goes when all its nodes are [freed](Self::free).
+    pub fn delete_user(&mut self, user: UserId) -> Vec<Edit> {
+        let Some(mut changed) = self.user(user).cloned() else { return Vec::new() };
+        // The one that was there last has got most: what waits for it, nobody has.
+        changed.nodes.sort_by_key(|node| (node.seen, std::cmp::Reverse(node.offset)));
+        let nodes = changed.nodes.iter().map(|node| node.offset);
+        changed.dropped = changed.dropped.iter().copied().chain(nodes).collect();
+        changed.nodes.clear();
+        changed.aliases.clear();
+        changed.deleted = true;
+        let gone = changed.dropped.is_empty();
+        self.change(vec![if gone { Edit::NoUser(user) } else { Edit::User(user, changed) }])
+    }
+
+    /// Disables a user, or enables it. Nothing is to be stored if it was that already.
+    pub fn disable(&mut self, user: UserId, disabled: bool) -> Vec<Edit> {
+        let other = self.user(user).filter(|user| user.disabled != disabled);
+        let Some(mut changed) = other.cloned() else { return Vec::new() };
+        changed.disabled = disabled;
+        self.change(vec![Edit::User(user, changed)])
+    }
+
+    /// Has the operator disabled the user?
+    pub fn is_disabled(&self, user: UserId) -> bool {
+        self.user(user).is_some_and(|user| user.disabled)
+    }
+
+    /// Nothing is left of a node that was dropped: its offset may be given again. With the last of a
+    /// user that was deleted, so may its name.
     pub fn free(&mut self, node: NodeId) -> Vec<Edit> {
         let user = self.user(node.user).filter(|user| user.dropped.contains(&node.offset));
         let Some(mut changed) = user.cloned() else { return Vec::new() };
         changed.dropped = changed.dropped.into_iter().filter(|at| *at != node.offset).collect();
-        self.change(vec![Edit::User(node.user, changed)])
+        let gone = changed.deleted && changed.dropped.is_empty();
+        let edit = if gone { Edit::NoUser(node.user) } else { Edit::User(node.user, changed) };
+        self.change(vec![edit])
+    }
+
+    /// Who gets what only one node of its user was to have, when this one is dropped: another node,
+    /// or the last of those that are dropped; nobody for that one itself.
+    pub fn heir(&self, node: NodeId) -> Option<NodeId> {
+        let last = self.dropped(node.user).last().filter(|last| *last != node);
+        self.nodes(node.user).find(|other| *other != node).or(last)
     }
 
     /// The nodes of a user's that were dropped and are not freed.
@@ -416,11 +525,35 @@ impl Directory {
 
     /// A node is online, or was until now, at this time in ms since 1970.
     pub(crate) fn saw(&mut self, node: NodeId, wall: u64) {
-        let nodes = self.users.get_mut(node.user).map(|user| &mut user.nodes);
-        let seen = nodes.into_iter().flatten().find(|known| known.offset == node.offset);
-        if let Some(seen) = seen {
-            seen.seen = NonZeroU32::new(u32::try_from(wall / 1000).unwrap_or(u32::MAX));
+        if let Some(known) = self.node_mut(node) {
+            known.seen = seconds(wall);
+            known.warned = false;
         }
+    }
+
+    /// When a node was last online, in seconds since 1970, if it was.
+    pub(crate) fn seen(&self, node: NodeId) -> Option<NonZeroU32> {
+        let nodes = &self.user(node.user)?.nodes;
+        nodes.iter().find(|known| known.offset == node.offset)?.seen
+    }
+
+    /// It is noticed that it is not known when a node was online.
+    pub(crate) fn noticed(&mut self, node: NodeId, wall: u64) {
+        if let Some(known) = self.node_mut(node) {
+            known.noticed = seconds(wall);
+        }
+    }
+
+    /// A node's user was warned that it will be dropped.
+    pub(crate) fn warned(&mut self, node: NodeId) {
+        if let Some(known) = self.node_mut(node) {
+            known.warned = true;
+        }
+    }
+
+    fn node_mut(&mut self, node: NodeId) -> Option<&mut Node> {
+        let nodes = &mut self.users.get_mut(node.user)?.nodes;
+        nodes.iter_mut().find(|known| known.offset == node.offset)
     }
 
     fn change(&mut self, edits: Vec<Edit>) -> Vec<Edit> {
@@ -429,6 +562,11 @@ impl Directory {
         }
         edits
     }
+}
+
+/// A time in ms since 1970 as nodes keep it.
+fn seconds(wall: u64) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(wall / 1000).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -440,7 +578,7 @@ mod tests {
     }
 
     fn registered(directory: &mut Directory, name: &str, aliases: &str) -> Option<String> {
-        directory.register(name, key(0), aliases).unwrap().0
+        directory.register(name, key(0), aliases, MessageId::ZERO).unwrap().0
     }
 
     #[test]
@@ -451,7 +589,7 @@ mod tests {
         assert_eq!(registered(&mut directory, "u3", "   "), Some(String::new()));
         assert_eq!(registered(&mut directory, "u4", ""), None);
         assert_eq!(registered(&mut directory, "u5", "x y x"), Some("y x".into()));
-        let exists = directory.register("u1", key(0), "z");
+        let exists = directory.register("u1", key(0), "z", MessageId::ZERO);
         assert_eq!(exists.unwrap_err(), RegisterError::Exists("a b".into()));
     }
 
@@ -510,6 +648,39 @@ mod tests {
     }
 
     #[test]
+    fn a_deleted_user_is_gone_at_once_and_its_name_is_free_when_nothing_of_its_nodes_is_left() {
+        let mut directory = Directory::default();
+        registered(&mut directory, "u1", "a");
+        let user = directory.user_id("u1").unwrap();
+        directory.add_node(user, key(1)).unwrap();
+        let (dropped, _) = directory.add_node(user, key(2)).unwrap();
+        directory.drop_node(user, 2).unwrap();
+        directory.saw(NodeId { user, offset: 0 }, 7_000);
+        assert_eq!(directory.delete_user(user).len(), 1);
+        assert_eq!((directory.user_id("u1"), directory.alias("a")), (None, None));
+        assert_eq!((directory.users().count(), directory.leaving().count()), (0, 1));
+        // Node 0 was online, so it may have got what still waits for the others.
+        let left: Vec<_> = directory.dropped(user).collect();
+        let node = |offset| NodeId { user, offset };
+        assert_eq!(left, [dropped, node(1), node(0)]);
+        assert_eq!(
+            left.iter().map(|n| directory.heir(*n)).collect::<Vec<_>>(),
+            [Some(node(0)), Some(node(0)), None]
+        );
+        for at in left {
+            let exists = directory.register("u1", key(0), "", MessageId::ZERO);
+            assert_eq!(exists.unwrap_err(), RegisterError::Exists(String::new()));
+            directory.free(at);
+        }
+        assert_eq!(directory.leaving().count(), 0);
+        let last = MessageId::from_bits(9);
+        directory.register("u1", key(0), "a", last).unwrap();
+        let next = directory.user_id("u1").unwrap();
+        assert_ne!(next, user);
+        assert_eq!(directory.user(next).unwrap().since.as_deref(), Some(&last));
+    }
+
+    #[test]
     fn users_nodes_and_lists_are_counted_as_they_come_and_go() {
         let mut directory = Directory::default();
         let counts = |directory: &Directory| {
@@ -540,7 +711,7 @@ mod tests {
     fn edits_applied_to_an_empty_directory_make_the_same_one() {
         let mut directory = Directory::default();
         let mut copy = Directory::default();
-        let mut edits = directory.register("u1", key(0), "a b").unwrap().1;
+        let mut edits = directory.register("u1", key(0), "a b", MessageId::ZERO).unwrap().1;
         let own = directory.user_id("u1").unwrap();
         edits.extend(directory.set_aliases(own, "u1", Credential::Empty, "c").unwrap().1);
         edits.extend(directory.add_node(own, key(1)).unwrap().1);

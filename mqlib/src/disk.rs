@@ -98,6 +98,8 @@ pub struct Stat {
     pub owner: u32,
     /// Names of one file have the same.
     pub inode: u64,
+    /// How many names the file has.
+    pub links: u64,
     /// The length in bytes.
     pub len: u64,
 }
@@ -241,7 +243,10 @@ impl Disk for FsDisk {
             _ => Kind::Other,
         };
         let (inode, len) = (stat.st_ino, stat.st_size as u64);
-        Ok(Stat { kind, mode: stat.st_mode & 0o7777, owner: stat.st_uid, inode, len })
+        let mode = stat.st_mode & 0o7777;
+        #[allow(clippy::useless_conversion, reason = "32 bits on some machines")]
+        let links = u64::from(stat.st_nlink);
+        Ok(Stat { kind, mode, owner: stat.st_uid, inode, links, len })
     }
 
     fn protect(&self, path: &str) -> io::Result<()> {

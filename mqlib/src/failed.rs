@@ -25,6 +25,8 @@ pub(crate) enum Reason {
     NotInList(String),
     /// No user of this name.
     NoUser,
+    /// The user has no node left.
+    NoNodes,
     /// The queues of these nodes of the user's are full, as the limit says; of all that were meant if
     /// none is named.
     Full(Vec<u8>, QueueLimit),
@@ -92,7 +94,7 @@ impl Failed {
         let mut failed: BTreeMap<&str, String> = BTreeMap::new();
         for (name, reason) in self.0.iter().take(ERRORS_NAMED) {
             let text = match reason {
-                Reason::Full(..) => reason.to_string(),
+                Reason::NoNodes | Reason::Full(..) => reason.to_string(),
                 _ => line(name, reason),
             };
             // A user may be called like a list.
@@ -111,7 +113,7 @@ fn line(name: &str, reason: &Reason) -> String {
         Reason::NoList => format!("list {name} not found"),
         Reason::NotInList(user) => format!("uid {user} not found"),
         Reason::NoUser => "userId unknown".to_owned(),
-        Reason::Full(..) => format!("{name}: {reason}"),
+        Reason::NoNodes | Reason::Full(..) => format!("{name}: {reason}"),
     }
 }
 
@@ -120,6 +122,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NoList | Self::NotInList(_) => f.write_str("list not found"),
             Self::NoUser => f.write_str("userId unknown"),
+            Self::NoNodes => f.write_str("no nodes"),
             Self::Full(nodes, limit) => {
                 f.write_str("queue full")?;
                 for (number, node) in nodes.iter().enumerate() {

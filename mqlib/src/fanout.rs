@@ -36,9 +36,11 @@ pub(crate) fn fanout(
     let mut failed = Failed::default();
     let mut lists = Vec::new();
     let mut unknown = Vec::new();
+    let mut without = Vec::new();
     for (name, kind) in to {
         match kind {
             Kind::OneNode => match directory.user_id(name) {
+                Some(user) if directory.nodes(user).next().is_none() => without.push(user),
                 Some(user) => to_one.push(directory.nodes(user).collect()),
                 None => unknown.push(name),
             },
@@ -63,6 +65,7 @@ pub(crate) fn fanout(
     }
     users.sort_unstable();
     users.dedup();
+    without.extend(users.iter().filter(|user| directory.nodes(**user).next().is_none()));
     let mut nodes: Vec<NodeId> = users.iter().flat_map(|user| directory.nodes(*user)).collect();
     if !no_nodes && !users.contains(&sender.user) {
         nodes.extend(directory.nodes(sender.user).filter(|node| *node != sender));
@@ -73,6 +76,10 @@ pub(crate) fn fanout(
     }
     for name in unknown {
         failed.push(name, Reason::NoUser);
+    }
+    for user in without {
+        let name = directory.user(user).map(|user| &*user.name).unwrap_or_default();
+        failed.push(name, Reason::NoNodes);
     }
     let only_to_one = !to.is_empty() && to.iter().all(|(_, kind)| *kind == Kind::OneNode);
     let error = if only_to_one { AckError::Null } else { AckError::Absent };
@@ -88,6 +95,7 @@ mod tests {
     use super::*;
     use crate::credential::NodeKey;
     use crate::directory::Credential;
+    use crate::id::MessageId;
 
     fn key(byte: u8) -> Credential {
         Credential::Key(NodeKey([byte; 32]))
@@ -97,7 +105,7 @@ mod tests {
     fn directory() -> Directory {
         let mut directory = Directory::default();
         for (name, nodes) in [("a", 2), ("b", 2), ("c", 1)] {
-            directory.register(name, key(0), name).unwrap();
+            directory.register(name, key(0), name, MessageId::ZERO).unwrap();
             let user = directory.user_id(name).unwrap();
             for node in 1..nodes {
                 directory.add_node(user, key(node)).unwrap();
@@ -170,7 +178,7 @@ mod tests {
     #[test]
     fn who_is_not_in_a_list_reaches_only_oneself_with_it() {
         let mut directory = directory();
-        directory.register("d", key(0), "").unwrap();
+        directory.register("d", key(0), "", MessageId::ZERO).unwrap();
         let sender = NodeId { user: directory.user_id("d").unwrap(), offset: 0 };
         for (kind, nodes) in [(Kind::List, vec![]), (Kind::ListAndSender, vec![sender])] {
             let fanout = fanout(&directory, sender, &[("L".into(), kind)], false);

@@ -19,7 +19,7 @@ mod survey;
 pub use head::VERSION;
 pub use record::{Post, Record};
 pub use replay::Damage;
-pub use survey::{Survey, survey};
+pub use survey::{Survey, records, survey};
 
 use crate::disk::{AlignedBuf, BLOCK, Disk, Segment};
 use crate::id::MessageId;

@@ -51,6 +51,39 @@ pub struct Limits {
     pub registration: Registration,
     /// What a user may have.
     pub accounts: AccountLimits,
+    /// How long what nobody fetches is kept.
+    pub retention: Retention,
+}
+
+/// How long nodes that stay away, and messages that nobody fetches, are kept: for ever unless it is
+/// said. It is looked at once in a while, so all of it may take [`every`](Self::every) longer, and goes
+/// by the wall clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// The other nodes of its user are warned of a node that was not online for so long.
+    pub warn_after: Option<Duration>,
+    /// A node that was not online for so long is dropped, and the others of its user are told; a
+    /// user's last one stays, and what waits for it is bounced. After a start this waits for six hours,
+    /// or half of it.
+    pub drop_after: Option<Duration>,
+    /// A message that has waited for so long is bounced.
+    pub message_max_age: Option<Duration>,
+    /// How often this is looked at, and it is stored when nodes were online.
+    pub every: Duration,
+}
+
+impl Retention {
+    /// Is anything to be done about nodes that stay away?
+    pub fn watches_nodes(&self) -> bool {
+        self.warn_after.is_some() || self.drop_after.is_some()
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let every = Duration::from_secs(3600);
+        Self { warn_after: None, drop_after: None, message_max_age: None, every }
+    }
 }
 
 /// A limit that requests meet, to be counted.
@@ -154,12 +187,13 @@ impl Default for Limits {
             queue_messages: 2_000_000,
             queue_bytes: 4 << 30,
             large: 512 << 10,
-            warm: 32 << 10,
+            warm: 16 << 10,
             pending: 65_536,
             flying: 1 << 20,
-            unwritten: 32 << 10,
+            unwritten: 16 << 10,
             registration: Registration::Open,
             accounts: AccountLimits::default(),
+            retention: Retention::default(),
         }
     }
 }

@@ -33,28 +33,29 @@ pub fn encode(name: &str) -> String {
     text
 }
 
+/// The name that [`encode`] made `text` of; `None` if it made no such text.
+#[cfg(feature = "queue")]
+pub(crate) fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let digits = tail.get(..2).and_then(|d| std::str::from_utf8(d).ok())?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    (encode(&name) == text).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    /// The name that [`encode`] made `text` of; `None` if it made no such text.
-    fn decode(text: &str) -> Option<String> {
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.as_bytes();
-        while let Some((&first, tail)) = rest.split_first() {
-            if first == b'%' {
-                let digits = tail.get(..2).and_then(|d| std::str::from_utf8(d).ok())?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-                rest = &tail[2..];
-            } else {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-        let name = String::from_utf8(bytes).ok()?;
-        (encode(&name) == text).then_some(name)
-    }
 
     #[test]
     fn names_that_are_empty_long_or_unprintable_are_refused() {

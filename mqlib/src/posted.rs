@@ -188,6 +188,14 @@ impl Slots {
     }
 }
 
+/// The content of a node's file with entries, the oldest first, put into it; and how many of its own
+/// are damaged, and gone.
+pub fn with(file: &[u8], entries: &[Entry]) -> (Vec<u8>, usize) {
+    let mut slots = Slots::parse(file);
+    slots.put(entries);
+    (slots.encode(), slots.damaged)
+}
+
 impl Slots {
     /// All slots, as they stand in a file.
     pub(crate) fn encode(&self) -> Vec<u8> {

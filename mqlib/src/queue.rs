@@ -49,7 +49,7 @@ enum Ahead {
 const READ_AHEAD: usize = 32;
 
 /// How many messages a queue knows that is not read.
-const REMEMBERED: usize = 64;
+const REMEMBERED: usize = READ_AHEAD;
 
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +76,16 @@ enum Place {
     Ready(Bytes),
     /// Sent.
     Sent,
+    /// Sent, and removed since: it keeps its place in the window until it is acked, or would be sent
+    /// again.
+    Purged,
+}
+
+impl Place {
+    /// Is it to be sent, now or when it is read?
+    fn is_unsent(&self) -> bool {
+        !matches!(self, Self::Sent | Self::Purged)
+    }
 }
 
 #[derive(Debug)]
@@ -342,15 +352,14 @@ impl Queue {
         if self.unsent == 0 {
             return None;
         }
-        let unsent = |place: &Place| !matches!(place, Place::Sent);
         // Mostly it is the newest that is unsent, and alone.
         let flight = match self.flights.back_mut() {
             Some(_) if self.unsent > 1 => None,
-            newest => newest.filter(|flight| unsent(&flight.place)),
+            newest => newest.filter(|flight| flight.place.is_unsent()),
         };
         let flight = match flight {
             Some(flight) => flight,
-            None => self.flights.iter_mut().find(|flight| unsent(&flight.place))?,
+            None => self.flights.iter_mut().find(|flight| flight.place.is_unsent())?,
         };
         let place = std::mem::replace(&mut flight.place, Place::Sent);
         let Place::Ready(message) = place else {
@@ -435,13 +444,15 @@ impl Queue {
         {
             removed.insert(id);
         }
-        self.take_down(position).map(|flight| Acked { to_one: flight.to_one, len: flight.len })
+        let flight = self.take_down(position)?;
+        let is_purged = matches!(flight.place, Place::Purged);
+        (!is_purged).then_some(Acked { to_one: flight.to_one, len: flight.len })
     }
 
     /// Takes a message out of the window; it may be about to be sent, or sent again.
     fn take_down(&mut self, position: usize) -> Option<Flight> {
         let flight = self.flights.remove(position)?;
-        self.unsent -= usize::from(!matches!(flight.place, Place::Sent));
+        self.unsent -= usize::from(flight.place.is_unsent());
         self.flying -= flight.len;
         Some(flight)
     }
@@ -457,10 +468,26 @@ impl Queue {
         }
     }
 
+    /// A message is removed though nobody acked it. If it was sent, its ack will be ignored.
+    pub(crate) fn purge(&mut self, id: MessageId) {
+        if let Some(position) = self.flights.iter().position(|flight| flight.id == id) {
+            let flight = &mut self.flights[position];
+            if flight.sent_at.is_some() {
+                self.unsent -= usize::from(flight.place.is_unsent());
+                flight.place = Place::Purged;
+            } else {
+                self.take_down(position);
+            }
+        }
+        self.remove(id);
+    }
+
     /// When a message in flight is to be sent again.
     pub(crate) fn next_retry(&self) -> Option<Duration> {
         let due = |flight: &Flight| match flight.place {
-            Place::Sent => flight.sent_at.map(|at| self.patience.after(at, flight.sent)),
+            Place::Sent | Place::Purged => {
+                flight.sent_at.map(|at| self.patience.after(at, flight.sent))
+            }
             Place::Due | Place::Reading | Place::Ready(_) => None,
         };
         self.flights.iter().filter_map(due).min()
@@ -470,10 +497,16 @@ impl Queue {
     /// wait behind its first copy; then it is due later.
     pub(crate) fn retry(&mut self, now: Duration, limits: &Limits) {
         let (patience, takes) = (self.patience, self.link_takes(limits));
+        let is_late = |flight: &Flight| {
+            flight.sent_at.is_some_and(|at| patience.after(at, flight.sent) <= now)
+        };
+        let is_over = |flight: &Flight| matches!(flight.place, Place::Purged) && is_late(flight);
+        while let Some(position) = self.flights.iter().position(is_over) {
+            self.take_down(position);
+        }
         let mut slow = false;
         for flight in &mut self.flights {
-            let due = flight.sent_at.is_some_and(|at| patience.after(at, flight.sent) <= now);
-            if !due || !matches!(flight.place, Place::Sent) {
+            if !is_late(flight) || !matches!(flight.place, Place::Sent) {
                 continue;
             }
             slow = true;

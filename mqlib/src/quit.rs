@@ -45,6 +45,12 @@ pub enum Quit {
     /// The node was dropped, by another of its user's or by itself.
     #[error("node dropped")]
     NodeDropped,
+    /// The operator has deleted the user.
+    #[error("user deleted")]
+    UserDeleted,
+    /// The operator has disabled the user: nobody logs in as that user until it is enabled.
+    #[error("user disabled")]
+    UserDisabled,
     /// No login in time.
     #[error("close timeout")]
     LoginTimeout,
@@ -67,7 +73,7 @@ pub enum Quit {
 
 impl Quit {
     /// All reasons, as [`reason`](Self::reason) tells them.
-    pub const REASONS: [&str; 19] = [
+    pub const REASONS: [&str; 21] = [
         "invalid_length",
         "invalid_json",
         "invalid_op",
@@ -81,6 +87,8 @@ impl Quit {
         "node_active",
         "taken_over",
         "node_dropped",
+        "user_deleted",
+        "user_disabled",
         "login_timeout",
         "storage",
         "message_too_large",
@@ -105,6 +113,8 @@ impl Quit {
             Self::NodeActive => "node_active",
             Self::TakenOver => "taken_over",
             Self::NodeDropped => "node_dropped",
+            Self::UserDeleted => "user_deleted",
+            Self::UserDisabled => "user_disabled",
             Self::LoginTimeout => "login_timeout",
             Self::Storage => "storage",
             Self::MessageTooLarge => "message_too_large",

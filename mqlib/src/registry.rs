@@ -4,7 +4,8 @@
 //! believed (`verify`), and each entry of users and lists is sealed (`seal`) with one of its own and
 //! can be found without redb, so that what a damaged database still holds is not lost ([`salvage`]).
 //!
-//! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names.
+//! Table `users`: a user's number → JSON with name, aliases, and nodes with the hash of their names and
+//! when they were last online.
 //! Table `members`: (list, user's number) → how the user is in the list, as JSON. Table
 //! `invitations`: the hash of a token → when it expires, in ms since 1970; it is not there until the
 //! first is made. Table `meta`: version, next user's number, how many commits there were. Tables
@@ -22,7 +23,8 @@ use crate::directory::{Directory, Edit};
 use crate::disk::Disk;
 use crate::node::UserId;
 pub(crate) use backend::Backend;
-use backend::Draft;
+use backend::{Content, Draft};
+use bytes::Bytes;
 use entry::Entry;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 pub use salvage::{Lost, salvage};
@@ -117,6 +119,34 @@ impl Registry {
         }
         let database = verify::open(disk)?.database;
         Ok(Some(Self { database }.load()?.0))
+    }
+
+    /// Reads the content of a database's file.
+    ///
+    /// # Errors
+    /// Those of [`look`](Self::look).
+    pub fn look_into(content: &Bytes) -> Result<Directory, RegistryError> {
+        let verified = verify::open_file(&|| Ok(Box::new(Content(content.clone()))))?;
+        Ok(Self { database: verified.database }.load()?.0)
+    }
+
+    /// Gives the store of the database another tag for its ids.
+    ///
+    /// # Errors
+    /// It is damaged, newer, or cannot be written.
+    pub fn retag(disk: &dyn Disk, tag: u32) -> Result<(), RegistryError> {
+        let (registry, _, birth) = Self::open(disk, Birth { salt: [0; KEY_LEN], tag })?;
+        let transaction = registry.write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            let commits = meta.get("commits")?.map_or(0, |value| value.value()) + 1;
+            meta.insert("commits", commits)?;
+            let sealed = seal::seal(commits, &Entry::birth(&Birth { tag, ..birth }));
+            for table in BIRTHS {
+                transaction.open_table(table)?.insert((), sealed.as_str())?;
+            }
+        }
+        Ok(transaction.commit()?)
     }
 
     fn found(disk: &dyn Disk, birth: Birth) -> Result<(Self, Directory, Birth), RegistryError> {
@@ -254,6 +284,7 @@ impl Registry {
                             None => drop(invitations.remove(key.0)?),
                         }
                     }
+                    (Edit::NoUser(id), _) => drop(users.remove(id.0)?),
                     (Edit::User(..), None) => {}
                 }
             }

@@ -1,5 +1,5 @@
-//! Secrets that the server makes: a node's, in place of a name that its client chose, and the token
-//! of an invitation.
+//! Secrets that the server makes: a node's, in place of a name that its client chose, the token of an
+//! invitation, and the operator's.
 //!
 //! Each is a prefix that says what it is, and 128 random bits in hex. So it fits a URL and a command
 //! line, is found by whoever looks for leaked ones, and needs no slow hash: nobody tries 2¹²⁸ of
@@ -18,6 +18,8 @@ pub enum Purpose {
     Node,
     /// It lets one user register.
     Invitation,
+    /// It lets the operator in to the admin page.
+    Operator,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
         match self {
             Self::Node => "mqs_",
             Self::Invitation => "mqi_",
+            Self::Operator => "mqa_",
         }
     }
 

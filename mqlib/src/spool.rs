@@ -10,14 +10,20 @@
 //! the journal keeps a message until the disk is known to have its file.
 
 mod empty;
+mod glance;
 mod job;
+mod look;
 mod measure;
+mod older;
 mod quarantine;
 mod recall;
 
+pub use glance::{Glance, Glanced};
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadMessage, ReadOne, Wanted};
+pub use look::{Head, Look, file, head, message_len, names, whole};
 pub use measure::{Amount, Measured, ToMeasure};
+pub use older::Named;
 pub use quarantine::{QUARANTINE, reason_path};
 pub(crate) use quarantine::{keep, quarantine};
 pub use recall::{Remember, Remembered};

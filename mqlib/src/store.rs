@@ -10,13 +10,16 @@
 //! batch; the file, if there is one, goes afterwards. A full segment of the journal whose messages
 //! are all acked or filed is freed, behind a sync of the whole file system if any file was touched.
 
+mod backup;
 mod commit;
 mod config;
 mod dropping;
 mod filing;
+mod finding;
 mod holds;
 mod index;
 mod listing;
+mod look;
 mod measuring;
 mod op;
 mod recent;
@@ -27,7 +30,9 @@ mod stats;
 mod tests;
 mod usage;
 
+pub use backup::{RestoreError, Snapshot, restore};
 pub use config::StoreConfig;
+pub use look::{JournalUse, Unfiled};
 pub use op::{Fatal, OpenError, Refusal, SpoolDone, SpoolOp, StagedBody};
 pub use stats::{State, Totals};
 
@@ -40,7 +45,9 @@ use crate::node::NodeId;
 use crate::posted;
 use crate::registry::{Birth, Registry};
 use crate::spool::{self, Content, Job, Remember, Wanted};
+use backup::BackingUp;
 use dropping::Dropping;
+use finding::Finding;
 use holds::Holds;
 use index::{Entry, Index};
 use listing::{Deleting, Listing};
@@ -118,6 +125,9 @@ pub struct Store {
     /// Nodes that are dropped, in the order asked for.
     drops: Vec<Dropping>,
     measuring: HashMap<u64, Measuring>,
+    backup: Option<BackingUp>,
+    /// Queues that are to be looked through, and have to wait.
+    findings: Vec<Finding>,
     holds: Holds,
     /// What nodes have posted.
     recent: Recent,
@@ -173,7 +183,7 @@ impl Store {
         let last_id = replayed.last_id;
         let (registry, directory, birth) = Registry::open(disk, birth)?;
         let mut names = ByUser::default();
-        for (id, user) in directory.users() {
+        for (id, user) in directory.users().chain(directory.leaving()) {
             names.insert(id, user.name.clone());
         }
         let mut store = Self {
@@ -193,6 +203,8 @@ impl Store {
             copies: Vec::new(),
             drops: Vec::new(),
             measuring: HashMap::new(),
+            backup: None,
+            findings: Vec::new(),
             holds: Holds::default(),
             recent: Recent::default(),
             space: Space::default(),
@@ -328,10 +340,16 @@ impl Store {
             | SpoolOp::Commit(_)
             | SpoolOp::Copy(..)
             | SpoolOp::Drop(..)
-            | SpoolOp::Recall(..) => self.ordered.push_back(op),
+            | SpoolOp::Recall(..)
+            | SpoolOp::Find(..)
+            | SpoolOp::Settle(_) => self.ordered.push_back(op),
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
+            SpoolOp::Glance(token, node, wanted, headers) => {
+                self.glance(token, node, wanted, headers);
+            }
+            SpoolOp::FindOlder(before) => self.jobs.push_back(Job::FindOlder(before)),
             SpoolOp::Measure(token, up_to, nodes, dropped) => {
                 self.measure(token, up_to, nodes, dropped);
             }
@@ -417,8 +435,10 @@ impl Store {
 
     fn learn_names(&mut self, edits: &[Edit]) {
         for edit in edits {
-            if let Edit::User(id, user) = edit {
-                self.names.insert(*id, user.name.clone());
+            match edit {
+                Edit::User(id, user) => self.names.insert(*id, user.name.clone()),
+                Edit::NoUser(id) => self.names.remove(*id),
+                Edit::Member(..) | Edit::Invitation(..) => {}
             }
         }
     }
@@ -441,6 +461,13 @@ impl Store {
         }
         self.look_for_space(now, false);
         self.file(now);
+    }
+
+    /// Takes other sizes and times from now on; those of the journal are for the next
+    /// [`open`](Self::open).
+    pub fn configure(&mut self, now: Duration, config: StoreConfig) {
+        self.index.hasten(now + config.linger);
+        self.config = config;
     }
 
     /// When something is to be done next without being asked.
@@ -469,6 +496,7 @@ impl Store {
             && self.listings.is_empty()
             && self.copies.is_empty()
             && self.drops.is_empty()
+            && self.findings.is_empty()
             && self.holds.is_empty()
             && self.index.live() == 0
             && self.deleting.is_empty()

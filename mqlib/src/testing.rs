@@ -28,6 +28,8 @@ pub enum Mutation {
     DropSilently,
     /// The queue of a node that is dropped stays.
     KeepQueues,
+    /// Senders are not told of messages that are removed.
+    ForgetBounces,
 }
 
 /// What happened in a run that broke no promise.
@@ -45,6 +47,12 @@ pub struct Report {
     pub full: u64,
     /// Nodes that were dropped.
     pub dropped: u64,
+    /// Users that were deleted.
+    pub deleted: u64,
+    /// Messages that were purged.
+    pub purged: u64,
+    /// Messages of which the sender was told that they are removed.
+    pub bounced: u64,
 }
 
 impl std::ops::AddAssign for Report {
@@ -55,6 +63,9 @@ impl std::ops::AddAssign for Report {
         self.takeovers += other.takeovers;
         self.full += other.full;
         self.dropped += other.dropped;
+        self.deleted += other.deleted;
+        self.purged += other.purged;
+        self.bounced += other.bounced;
     }
 }
 
@@ -78,8 +89,9 @@ mod tests {
                 .unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
         }
         let lively = total.takeovers > 100 && total.full > 100 && total.dropped > 100;
+        let operated = total.deleted > 30 && total.purged > 10 && total.bounced > 200;
         let busy = total.acked > 1000 && total.crashes > 100;
-        assert!(busy && lively, "the world has gone quiet: {total:?}");
+        assert!(busy && lively && operated, "the world has gone quiet: {total:?}");
     }
 
     #[test]
@@ -92,8 +104,12 @@ mod tests {
 
     #[test]
     fn a_server_broken_on_purpose_is_found_out() {
-        use Mutation::{AckBeforeCommit, DropSilently, DropSync, ForgetPosts, KeepQueues};
-        for mutation in [DropSync, AckBeforeCommit, ForgetPosts, DropSilently, KeepQueues] {
+        use Mutation::{
+            AckBeforeCommit, DropSilently, DropSync, ForgetBounces, ForgetPosts, KeepQueues,
+        };
+        for mutation in
+            [DropSync, AckBeforeCommit, ForgetPosts, DropSilently, KeepQueues, ForgetBounces]
+        {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }

@@ -1,21 +1,37 @@
-//! The configuration: `mqserver.toml` in the store, and what the command line puts above it.
+//! The configuration: `mqserver.toml` in the store, the environment above it, and the command line
+//! above both.
 //!
-//! Every setting has a default; `mqstore.example/mqserver.toml` documents them all.
+//! A setting is a row of a table ([`SETTINGS`]) with its name, unit and bounds: the file and the
+//! environment are read by it, and what a reload changed is told by it. Every setting has a default;
+//! `mqstore.example/mqserver.toml` documents them all.
+
+mod command_line;
+mod environment;
+mod file;
+pub(crate) mod live;
+mod problem;
+pub mod report;
+mod setting;
+mod settings;
+mod source;
+
+pub use command_line::CommandLine;
+pub use environment::STORE;
+pub use problem::{ConfigError, Place, Problem};
+pub use setting::{Effect, Setting, Value};
+pub use settings::SETTINGS;
+pub use source::Source;
 
 use crate::door::limits::DoorLimits;
-use crate::exposure::is_private;
-use crate::logging::{LogConfig, LogFormat, LogLevel};
-use crate::plain;
-use crate::tls::{ClientAuth, TlsConfig};
+use crate::exposure::{self, is_private};
+use crate::logging::LogConfig;
+use crate::tls::TlsConfig;
 use mqlib::directory::Registration;
 use mqlib::limits::Limits;
-use mqlib::node::MAX_NODES;
 use mqlib::store::StoreConfig;
-use serde::Deserialize;
-use std::fs::OpenOptions;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The configuration's name in the store.
 pub const FILE: &str = "mqserver.toml";
@@ -33,6 +49,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Where the admin page is; `None` for nowhere.
     pub admin: Option<SocketAddr>,
+    /// The hosts' names by which it may be asked for, besides addresses and `localhost`.
+    pub admin_names: Vec<String>,
     /// Who may register; `None` for whatever is prudent there: [`registration`](Self::registration).
     pub registration: Option<Registration>,
     /// Serve even where that is careless.
@@ -45,35 +63,10 @@ pub struct Config {
     pub storage: StoreConfig,
     /// How the log is written.
     pub log: LogConfig,
-}
-
-/// Why the configuration is no good. Told to the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{0}: {1}")]
-    Io(PathBuf, std::io::Error),
-    /// The file is not TOML, or has a key or value that is none of ours.
-    #[error("{0}: {1}")]
-    Toml(PathBuf, toml::de::Error),
-    /// A value is out of bounds.
-    #[error("{0}: {1}")]
-    Bounds(PathBuf, String),
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    listen: Option<Vec<SocketAddr>>,
-    listen_tls: Option<Vec<SocketAddr>>,
-    admin: Option<Admin>,
-    insecure: bool,
-    accounts: FileAccounts,
-    tls: FileTls,
-    limits: FileLimits,
-    journal: FileJournal,
-    spool: FileSpool,
-    log: FileLog,
+    /// What it was read from; `None` if by nothing that could change.
+    source: Option<Source>,
+    /// Where each setting was made, by its name, that has not its default.
+    made: BTreeMap<String, Place>,
 }
 
 /// Where the admin page is: an address, or `off`.
@@ -101,74 +94,15 @@ impl std::str::FromStr for Admin {
     }
 }
 
-impl<'de> Deserialize<'de> for Admin {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+impl Admin {
+    /// The address, if there is to be one.
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => Some(address),
+        }
     }
 }
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileAccounts {
-    registration: Option<Registration>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileTls {
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-    client_ca: Option<PathBuf>,
-    client_auth: Option<ClientAuth>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileLimits {
-    connections: Option<usize>,
-    connections_per_address: Option<usize>,
-    handshake_timeout_s: Option<u64>,
-    login_timeout_s: Option<u64>,
-    ping_s: Option<u64>,
-    dead_peer_s: Option<u64>,
-    max_message_mib: Option<usize>,
-    redelivery_s: Option<u64>,
-    recipients: Option<usize>,
-    nodes_per_user: Option<usize>,
-    aliases_per_user: Option<usize>,
-    lists_per_user: Option<usize>,
-    members_per_list: Option<usize>,
-    to: Option<usize>,
-    to_one: Option<usize>,
-    posts_per_second: Option<u32>,
-    posts_burst: Option<u32>,
-    queue_messages: Option<u32>,
-    queue_mib: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileJournal {
-    segments: Option<usize>,
-    segment_mib: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileSpool {
-    linger_ms: Option<u64>,
-    backlog: Option<usize>,
-    min_free_mib: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileLog {
-    format: Option<LogFormat>,
-    level: Option<LogLevel>,
-}
-
-const MIB: usize = 1 << 20;
 
 impl Config {
     /// The defaults, on this store.
@@ -179,13 +113,24 @@ impl Config {
             listen_tls: Vec::new(),
             tls: TlsConfig::default(),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin_names: Vec::new(),
             registration: None,
             insecure: false,
             limits: Limits::default(),
             door: DoorLimits::default(),
             storage: StoreConfig::default(),
             log: LogConfig::default(),
+            source: None,
+            made: BTreeMap::new(),
         }
+    }
+
+    /// What the store's file and the environment say.
+    ///
+    /// # Errors
+    /// As those of [`Source::read`].
+    pub fn read(store: &Path) -> Result<Self, ConfigError> {
+        Source::new(store.to_owned(), CommandLine::default()).read()
     }
 
     /// Who may register: everyone, by default, where only this machine can connect; else nobody.
@@ -195,243 +140,42 @@ impl Config {
         self.registration.unwrap_or(prudent)
     }
 
-    /// What the store's file says, if there is one.
-    pub fn read(store: &Path) -> Result<Self, ConfigError> {
-        let path = store.join(FILE);
-        let opened = plain::open(&path, OpenOptions::new().read(true));
-        let text = match opened.and_then(std::io::read_to_string) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(|error| ConfigError::Io(path, error))?,
-        };
-        Self::parse(store, &text)
+    /// What strangers could do to a server that is configured like this, in sentences.
+    pub fn careless(&self) -> Vec<String> {
+        let clear = self.listen.iter().chain(&self.admin).map(|address| (*address, false));
+        let tls = self.listen_tls.iter().map(|address| (*address, true));
+        exposure::careless(&clear.chain(tls).collect::<Vec<_>>(), self.registration())
     }
 
-    fn parse(store: &Path, text: &str) -> Result<Self, ConfigError> {
-        let path = store.join(FILE);
-        let file: File =
-            toml::from_str(text).map_err(|error| ConfigError::Toml(path.clone(), error))?;
-        let mut config = Self::new(store.to_owned());
-        config.apply(file).map_err(|why| ConfigError::Bounds(path, why))?;
-        Ok(config)
+    /// The configuration as a server works by it: with what follows from other settings, and no more
+    /// connections than files may be open.
+    pub(crate) fn ready(mut self) -> Self {
+        self.limits.registration = self.registration();
+        self.door = self.door.within_open_files();
+        self
     }
 
-    fn apply(&mut self, file: File) -> Result<(), String> {
-        if let Some(listen) = file.listen {
-            self.listen = listen;
-        }
-        if let Some(listen) = file.listen_tls {
-            self.listen_tls = listen;
-        }
-        self.apply_tls(file.tls);
-        self.apply_door(&file.limits)?;
-        match file.admin {
-            Some(Admin::Off) => self.admin = None,
-            Some(Admin::At(address)) => self.admin = Some(address),
-            None => {}
-        }
-        if let Some(mib) = bounded("limits.max_message_mib", file.limits.max_message_mib, 1, 1024)?
-        {
-            self.limits.max_message = mib * MIB;
-        }
-        if let Some(s) = bounded("limits.login_timeout_s", file.limits.login_timeout_s, 1, 3600)? {
-            self.limits.login_timeout = Duration::from_secs(s);
-        }
-        if let Some(s) = bounded("limits.redelivery_s", file.limits.redelivery_s, 1, 3600)? {
-            self.limits.redelivery = Duration::from_secs(s);
-        }
-        if let Some(most) = bounded("limits.recipients", file.limits.recipients, 1, 50_000)? {
-            self.limits.recipients = most;
-        }
-        self.registration = file.accounts.registration;
-        self.insecure = file.insecure;
-        let accounts = &mut self.limits.accounts;
-        for (name, value, most, limit) in [
-            (
-                "limits.nodes_per_user",
-                file.limits.nodes_per_user,
-                MAX_NODES,
-                &mut accounts.nodes_per_user,
-            ),
-            (
-                "limits.aliases_per_user",
-                file.limits.aliases_per_user,
-                10_000,
-                &mut accounts.aliases_per_user,
-            ),
-            (
-                "limits.lists_per_user",
-                file.limits.lists_per_user,
-                1_000_000,
-                &mut accounts.lists_per_user,
-            ),
-            (
-                "limits.members_per_list",
-                file.limits.members_per_list,
-                1_000_000,
-                &mut accounts.members_per_list,
-            ),
-        ] {
-            if let Some(value) = bounded(name, value, 1, most)? {
-                *limit = value;
-            }
-        }
-        if let Some(most) = bounded("limits.to", file.limits.to, 1, 50_000)? {
-            self.limits.to = most;
-        }
-        if let Some(most) = bounded("limits.to_one", file.limits.to_one, 1, 1_000)? {
-            self.limits.to_one = most;
-        }
-        let per_second = file.limits.posts_per_second;
-        if let Some(most) = bounded("limits.posts_per_second", per_second, 0, 1_000_000)? {
-            self.limits.posts_per_second = most;
-        }
-        if let Some(most) = bounded("limits.posts_burst", file.limits.posts_burst, 1, 1_000_000)? {
-            self.limits.posts_burst = most;
-        }
-        let messages = file.limits.queue_messages;
-        if let Some(most) = bounded("limits.queue_messages", messages, 1, 1_000_000_000)? {
-            self.limits.queue_messages = most;
-        }
-        if let Some(mib) = bounded("limits.queue_mib", file.limits.queue_mib, 1, 1 << 30)? {
-            self.limits.queue_bytes = mib << 20;
-        }
-        if let Some(segments) = bounded("journal.segments", file.journal.segments, 3, 64)? {
-            self.storage.segments = segments;
-        }
-        if let Some(mib) = bounded("journal.segment_mib", file.journal.segment_mib, 2, 1024)? {
-            self.storage.segment_len = mib << 20;
-        }
-        if let Some(ms) = bounded("spool.linger_ms", file.spool.linger_ms, 0, 60_000)? {
-            self.storage.linger = Duration::from_millis(ms);
-        }
-        if let Some(backlog) = bounded("spool.backlog", file.spool.backlog, 100, 1_000_000)? {
-            self.storage.backlog = backlog;
-        }
-        if let Some(mib) = bounded("spool.min_free_mib", file.spool.min_free_mib, 1, 1 << 20)? {
-            self.storage.min_free = mib << 20;
-        }
-        if let Some(format) = file.log.format {
-            self.log.format = format;
-        }
-        if let Some(level) = file.log.level {
-            self.log.level = level;
-        }
-        Ok(())
+    /// The TLS files, with paths as they are seen from the working directory.
+    pub(crate) fn tls_below_store(&self) -> TlsConfig {
+        self.tls.below(&self.store)
     }
 
-    fn apply_tls(&mut self, file: FileTls) {
-        if let Some(certificate) = file.certificate {
-            self.tls.certificate = certificate;
-        }
-        if let Some(key) = file.key {
-            self.tls.key = key;
-        }
-        // Empty stands for none.
-        self.tls.client_ca = file.client_ca.filter(|path| !path.as_os_str().is_empty());
-        if let Some(auth) = file.client_auth {
-            self.tls.client_auth = auth;
-        }
+    /// What it was read from, if it can be read again.
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
     }
 
-    fn apply_door(&mut self, file: &FileLimits) -> Result<(), String> {
-        if let Some(most) = bounded("limits.connections", file.connections, 1, 1_000_000)? {
-            self.door.connections = most;
-        }
-        let most = file.connections_per_address;
-        if let Some(most) = bounded("limits.connections_per_address", most, 1, 1_000_000)? {
-            self.door.connections_per_address = most;
-        }
-        let s = file.handshake_timeout_s;
-        if let Some(s) = bounded("limits.handshake_timeout_s", s, 1, 3600)? {
-            self.door.handshake_timeout = Duration::from_secs(s);
-        }
-        if let Some(s) = bounded("limits.ping_s", file.ping_s, 1, 86_400)? {
-            self.door.ping = Duration::from_secs(s);
-        }
-        if let Some(s) = bounded("limits.dead_peer_s", file.dead_peer_s, 2, 86_400)? {
-            self.door.dead_peer = Duration::from_secs(s);
-        }
-        Ok(())
+    /// Where a setting was made; `None` if it has its default.
+    pub fn place(&self, setting: &Setting) -> Option<&Place> {
+        self.made.get(&setting.name())
     }
-}
 
-fn bounded<T: PartialOrd + std::fmt::Display>(
-    name: &str,
-    value: Option<T>,
-    least: T,
-    most: T,
-) -> Result<Option<T>, String> {
-    match value {
-        Some(value) if value < least || value > most => {
-            Err(format!("{name} = {value} is not between {least} and {most}"))
-        }
-        value => Ok(value),
+    fn made(&mut self, setting: &Setting, place: Place) {
+        self.made.insert(setting.name(), place);
     }
 }
 
 #[cfg(test)]
 mod fuzz;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Config, String> {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FILE), text).unwrap();
-        Config::read(dir.path()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn settings_replace_defaults() {
-        let config = read(
-            "listen = [\"0.0.0.0:1\", \"[::1]:2\"]\nadmin = \"off\"\n\
-             [limits]\nmax_message_mib = 2\n[spool]\nlinger_ms = 0\n[journal]\nsegments = 8",
-        )
-        .unwrap();
-        assert_eq!(
-            (config.listen.len(), config.admin, config.limits.max_message),
-            (2, None, 2 * MIB)
-        );
-        assert_eq!((config.storage.linger, config.storage.segments), (Duration::ZERO, 8));
-    }
-
-    #[test]
-    fn registration_is_open_by_default_on_the_loopback_only() {
-        for (text, registration) in [
-            ("", Registration::Open),
-            ("listen = [\"127.0.0.1:1\", \"[::1]:2\"]", Registration::Open),
-            ("listen = [\"127.0.0.1:1\", \"0.0.0.0:2\"]", Registration::Closed),
-            ("listen = [\"0.0.0.0:2\"]\n[accounts]\nregistration = \"open\"", Registration::Open),
-            ("[accounts]\nregistration = \"invite\"", Registration::Invite),
-        ] {
-            assert_eq!(read(text).unwrap().registration(), registration, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_file_is_refused_with_its_place_and_reason() {
-        for (text, reason) in [
-            ("[accounts]\nregistration = \"all\"", "expected one of"),
-            (
-                "[limits]\nnodes_per_user = 101",
-                "limits.nodes_per_user = 101 is not between 1 and 100",
-            ),
-            ("listne = []", "unknown field `listne`"),
-            ("admin = \"here\"", "neither an address"),
-            ("[journal]\nsegments = 1", "journal.segments = 1 is not between 3 and 64"),
-            ("listen = ", "line 1"),
-        ] {
-            let error = read(text).unwrap_err();
-            assert!(error.contains(reason) && error.contains(FILE), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_example_is_a_valid_configuration_with_the_defaults() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../mqstore.example");
-        let example = Config::read(Path::new(path)).unwrap();
-        let default = Config::new(PathBuf::from(path));
-        assert_eq!(format!("{example:?}"), format!("{default:?}"));
-    }
-}
+mod tests;

@@ -1,47 +1,31 @@
-//! The control socket, `.control` in the store: how `mqserver status` and `mqserver invite` ask a
-//! running server.
-//!
-//! A client sends one line of JSON, and gets one. Only the store's owner can connect (0600).
+//! The control socket, `.control` in the store: where [`api`](crate::api) is served to the commands of
+//! `mqserver`. Only the store's owner can connect (0600).
 
-use mqlib::directory::Registration;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::io::{self, BufRead, BufReader, Write};
+mod client;
+
+pub use client::{Client, ClientError, path, with};
+
+use crate::api;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixListener;
-use tokio::time::timeout;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 const NAME: &str = ".control";
-/// How long either side waits for the other.
+/// How long the server waits for the head of a request, and for the next one on a connection.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest request in bytes.
-const REQUEST: u64 = 1024;
-
-/// What a server can be asked.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Question {
-    /// How are you? Answered by a [`Status`](crate::status::Status).
-    Status,
-    /// Make so many invitations that are good for so many seconds. Answered by [`Invitations`].
-    Invite(usize, u64),
-}
-
-/// Tokens that let somebody register, as `mqserver invite --json` prints them.
-#[derive(Serialize, Deserialize)]
-pub struct Invitations {
-    /// The tokens, each for one user.
-    pub invites: Vec<String>,
-    /// When they expire, in ISO 8601.
-    pub expires: String,
-    /// Whether they are needed: who may register now.
-    pub registration: Registration,
-}
+/// Connections at a time; the next ones wait.
+const CONNECTIONS: usize = 64;
+/// How long it waits after it could not accept one.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The socket, removed when it is dropped.
 pub(crate) struct Control {
@@ -65,30 +49,36 @@ impl Control {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn serve<F: Future<Output = io::Result<Value>>>(
-        &self,
-        answer: impl Fn(Question) -> F,
-    ) {
+    pub(crate) async fn serve(self, router: Router) {
+        let router = router.fallback(api::nowhere);
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
         loop {
+            while connections.try_join_next().is_some() {}
+            // It is never closed.
+            let Ok(place) = places.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = self.listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let conversation = async {
-                let (read, mut write) = stream.into_split();
-                let mut line = String::new();
-                tokio::io::BufReader::new(read.take(REQUEST)).read_line(&mut line).await?;
-                let text = match serde_json::from_str(&line) {
-                    Ok(question) => answer(question).await?.to_string(),
-                    Err(_) => r#"{"error":"unknown request"}"#.to_owned(),
-                };
-                write.write_all(format!("{text}\n").as_bytes()).await
-            };
-            match timeout(PATIENCE, conversation).await {
-                Ok(Err(error)) => tracing::warn!(%error, "control socket"),
-                Err(_) => tracing::warn!("control socket: a client was too slow"),
-                Ok(Ok(())) => {}
-            }
+            let router = router.clone();
+            connections.spawn(async move {
+                converse(stream, router).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        match error.is_timeout() {
+            true => tracing::warn!("control socket: a client was too slow"),
+            false => tracing::debug!("control socket: {error}"),
         }
     }
 }
@@ -106,19 +96,4 @@ fn is_socket(path: &Path) -> io::Result<()> {
     }
     let what = format!("{} is something else", path.display());
     Err(io::Error::new(io::ErrorKind::InvalidData, what))
-}
-
-/// Asks the server that runs on a store.
-///
-/// # Errors
-/// None runs there, or it does not answer.
-pub fn ask<T: DeserializeOwned>(store: &Path, question: Question) -> io::Result<T> {
-    let path = store.join(NAME);
-    is_socket(&path)?;
-    let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{}\n", serde_json::to_string(&question)?).as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
 }

@@ -1,13 +1,15 @@
 //! What the broker's task is told.
 
+use crate::config::Config;
 use crate::metrics::figures::BrokerFigures;
 use crate::post_office::LinkHandle;
-use crate::status::Overview;
-use mqlib::broker::{Asked, LinkId};
-use mqlib::credential::InvitationKey;
+use mqlib::broker::{Asked, Broker, LinkId, OperateError, Operated, Operation};
+use mqlib::now::Now;
 use mqlib::quit::Quit;
-use mqlib::store::{Fatal, Refusal, SpoolDone};
-use std::time::{Duration, Instant};
+use mqlib::store::{Fatal, SpoolDone};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// An event for the broker's task.
@@ -25,14 +27,27 @@ pub(crate) enum Event {
     Written(LinkId, usize),
     /// It is gone.
     Closed(LinkId),
-    /// The operator invites with these tokens, for so long; is to be told when they are good.
-    Invite(Vec<InvitationKey>, Duration, oneshot::Sender<Result<(), Refusal>>),
+    /// The operator wants something done, and is to be told when it is.
+    Operate(Operation, oneshot::Sender<Result<Operated, OperateError>>),
+    /// The configuration is another one now.
+    Configured(Arc<Config>),
     /// The store has done something.
     Spool(Vec<SpoolDone>),
     /// The store has failed.
     Fatal(Fatal),
     /// The metrics want to know what was done and how things are.
     Figures(oneshot::Sender<BrokerFigures>),
-    /// Somebody wants to know how things are, with so many users by name.
-    Overview(usize, oneshot::Sender<Overview>),
+    /// Somebody wants to have a look at the broker. Nobody is served meanwhile.
+    Look(Look),
+}
+
+type Looking = dyn FnOnce(&Broker, Now) + Send;
+
+/// A look at the broker, which tells what it sees to whoever asked.
+pub(crate) struct Look(pub(crate) Box<Looking>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }

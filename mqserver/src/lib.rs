@@ -5,7 +5,9 @@
 //! store one thread with two workers for files; each connection is a task of its own, which parses
 //! requests in parallel to all others ([`door`]).
 
-mod admin;
+pub mod admin;
+pub mod api;
+pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
@@ -18,13 +20,19 @@ pub mod lock;
 pub mod logging;
 mod mailbox;
 pub mod metrics;
+pub mod operator;
+pub mod pages;
 mod plain;
 mod post_office;
+pub mod recent;
+mod reload;
 pub mod server;
-pub mod status;
+mod status;
+pub mod stopped;
 mod store_thread;
 pub mod supervisor;
 pub mod tls;
 mod turns;
+mod watch;
 
 pub use server::run;

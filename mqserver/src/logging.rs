@@ -4,6 +4,7 @@
 //! password, no token and no part of a message is in either.
 //! systemd's journal is told how serious a line is, and brings the time itself.
 
+use crate::config::live::Live;
 use std::fmt;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
@@ -27,8 +28,7 @@ pub struct LogConfig {
 }
 
 /// How a line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -37,8 +37,7 @@ pub enum LogFormat {
 }
 
 /// How serious a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
     /// The server ends, or cannot do its work.
     Error,
@@ -50,6 +49,35 @@ pub enum LogLevel {
     Debug,
     /// More than anybody likes to read.
     Trace,
+}
+
+impl LogFormat {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// As it stands in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl LogLevel {
+    /// All there are, the most serious first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// As it stands in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 impl From<LogLevel> for LevelFilter {
@@ -75,10 +103,13 @@ impl Default for LogConfig {
 pub struct Log(reload::Handle<EnvFilter, Registry>);
 
 impl Log {
-    /// Writes what is as serious as this, unless `RUST_LOG` says otherwise.
-    pub fn set_level(&self, level: LogLevel) {
-        // It fails only when the log is gone.
-        let _ = self.0.reload(filter(level));
+    /// Has the level that the configuration says, unless `RUST_LOG` says otherwise, until it is dropped.
+    pub(crate) async fn follow(self, mut live: Live) {
+        loop {
+            live.changed().await;
+            // It fails only when the log is gone.
+            let _ = self.0.reload(filter(live.current().log.level));
+        }
     }
 }
 

@@ -24,19 +24,18 @@ mod text;
 
 pub use router::router;
 
+use crate::config::live::Live;
 use crate::door::ledger::Ledger;
 use crate::engine::Event;
 use crate::hasher::Hasher;
 use crate::store_thread::Inquiry;
 use crate::tls::Tls;
 use figures::{BrokerFigures, StoreFigures};
-use gathered::Gathered;
-pub(crate) use gathered::Limits;
+use gathered::{Gathered, Limits};
 use process::Process;
 use room::Room;
 use series::Series;
 use spool_count::SpoolCount;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -55,8 +54,7 @@ pub struct Metrics(Arc<Shared>);
 pub(crate) struct Sources {
     /// When the server started.
     pub(crate) start: Instant,
-    pub(crate) store: PathBuf,
-    pub(crate) limits: Limits,
+    pub(crate) live: Live,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) inquiry: Inquiry,
@@ -126,8 +124,9 @@ impl Metrics {
     /// open files.
     async fn gather(&self, process: bool) -> Gathered {
         let shared = &self.0;
-        let Sources { start, store, limits, hasher, tls, .. } = &shared.sources;
-        let path = store.clone();
+        let Sources { start, live, hasher, tls, .. } = &shared.sources;
+        let config = live.current();
+        let path = config.store.clone();
         let look = move || (Room::at(&path).ok(), process.then(Process::now));
         let (room, ..) = tokio::join!(self.look(look), self.ask_broker(ANSWER), self.ask_store());
         let (room, process) = room.unwrap_or_default();
@@ -145,7 +144,7 @@ impl Metrics {
             process,
             hashes: hasher.figures(),
             expires: tls.as_ref().and_then(Tls::expires),
-            limits: *limits,
+            limits: Limits::of(&config),
         }
     }
 

@@ -4,17 +4,16 @@
 //! and what is for each link, so a busy server wakes each of them once for many messages.
 
 use crate::door::ledger::Ledger;
-use crate::engine::Event;
+use crate::engine::{Event, Look};
 use crate::metrics::figures::BrokerFigures;
-use crate::status::Overview;
 use crate::store_thread::StoreThread;
 use crate::supervisor::Heart;
 use bytes::Bytes;
-use mqlib::broker::{Broker, Input, LinkId, Output};
+use mqlib::broker::{Broker, Input, LinkId, OperateError, Operated, Output};
 use mqlib::now::Now;
 use mqlib::quit::Quit;
 use mqlib::reply::Delivery;
-use mqlib::store::{Fatal, Refusal};
+use mqlib::store::Fatal;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -72,9 +71,9 @@ pub(crate) struct PostOffice {
     links: HashMap<LinkId, Desk>,
     /// The links with letters.
     written_to: Vec<LinkId>,
-    /// Who waits for invitations to be good, by number.
-    inviting: HashMap<u64, oneshot::Sender<Result<(), Refusal>>>,
-    invited: u64,
+    /// Who waits for what the operator wanted, by number.
+    operating: HashMap<u64, oneshot::Sender<Result<Operated, OperateError>>>,
+    operations: u64,
 }
 
 impl PostOffice {
@@ -93,8 +92,8 @@ impl PostOffice {
             ledger,
             links: HashMap::new(),
             written_to: Vec::new(),
-            inviting: HashMap::new(),
-            invited: 0,
+            operating: HashMap::new(),
+            operations: 0,
             heart: Heart::new(),
         }
     }
@@ -180,10 +179,14 @@ impl PostOffice {
                 self.links.remove(&id);
                 self.broker.handle(now, Input::Closed(id));
             }
-            Event::Invite(keys, lifetime, answer) => {
-                self.invited += 1;
-                self.inviting.insert(self.invited, answer);
-                self.broker.handle(now, Input::Invite(self.invited, keys, lifetime));
+            Event::Operate(operation, answer) => {
+                self.operations += 1;
+                self.operating.insert(self.operations, answer);
+                self.broker.handle(now, Input::Operate(self.operations, operation));
+            }
+            Event::Configured(config) => {
+                self.store.configure(config.storage.clone());
+                self.broker.handle(now, Input::Limits(Box::new(config.limits.clone())));
             }
             Event::Spool(done) => {
                 for done in done {
@@ -191,14 +194,11 @@ impl PostOffice {
                 }
             }
             Event::Fatal(fatal) => return Err(fatal),
+            Event::Look(Look(look)) => look(&self.broker, now),
             Event::Figures(answer) => {
                 let (counts, totals) = (self.broker.counts(), *self.broker.totals());
                 // Whoever asked may have gone.
                 let _ = answer.send(BrokerFigures { counts, totals });
-            }
-            Event::Overview(most, answer) => {
-                // Whoever asked may have gone.
-                let _ = answer.send(self.overview(most));
             }
         }
         Ok(())
@@ -224,9 +224,9 @@ impl PostOffice {
                         }
                     }
                 }
-                Output::Invited(number, result) => {
+                Output::Operated(number, result) => {
                     // Whoever asked may have gone.
-                    let _ = self.inviting.remove(&number).map(|answer| answer.send(result));
+                    let _ = self.operating.remove(&number).map(|answer| answer.send(result));
                 }
                 Output::Trouble(text) => tracing::warn!("{text}"),
             }
@@ -256,18 +256,5 @@ impl PostOffice {
         for Desk { handle, .. } in self.links.values() {
             let _ = handle.mail.send(vec![what()]);
         }
-    }
-
-    fn overview(&self, most: usize) -> Overview {
-        let directory = self.broker.directory();
-        let mut users: Vec<_> = directory
-            .users()
-            .map(|(_, user)| {
-                (user.name.to_string(), user.aliases.iter().map(ToString::to_string).collect())
-            })
-            .collect();
-        users.sort_unstable();
-        users.truncate(most);
-        Overview { counts: self.broker.counts(), uptime: self.start.elapsed(), users }
     }
 }

@@ -1,20 +1,23 @@
 //! A server from start to end.
 
 use crate::config::Config;
-use crate::control::{Control, Invitations, Question};
+use crate::config::live::Live;
+use crate::control::Control;
 use crate::door::census::Census;
 use crate::door::entrance::{self, Door};
 use crate::door::ledger::Ledger;
 use crate::hasher::Hasher;
 use crate::lock::{Lock, LockError};
-use crate::metrics::{Limits, Metrics, Sources};
+use crate::logging::Log;
+use crate::metrics::{Metrics, Sources};
+use crate::operator::Operator;
 use crate::post_office::PostOffice;
-use crate::status::{Status, count_files};
-use crate::store_thread::{Inquiry, StoreThread};
+use crate::recent::Recent;
+use crate::reload::Reload;
+use crate::store_thread::StoreThread;
 use crate::tls::{self, Renewal, Tls, TlsError};
-use crate::{admin, engine::Event, exposure};
+use crate::{admin, api, engine::Event};
 use mqlib::broker::Broker;
-use mqlib::directory::Registration;
 use mqlib::disk::FsDisk;
 use mqlib::registry::Birth;
 use mqlib::store::{Fatal, OpenError, Store};
@@ -24,16 +27,18 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{self, UnboundedSender};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long a stop waits for connections to end. With what the broker waits for posts, and a
 /// moment for the store, a stop takes less than 10 s.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How many connections the kernel keeps that are not accepted yet; it may have a lower limit of its
+/// own (`net.core.somaxconn`). Who comes when they are that many waits a second before it knocks again.
+const BACKLOG: u32 = 4096;
 
 /// Why a server did not start, or did not go on. Told to the operator.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +71,8 @@ pub enum ServerError {
 
 /// A server that is ready: its store is open and its addresses are bound.
 pub struct Server {
-    config: Config,
+    live: Live,
+    reload: Option<Reload>,
     // Last of all, so that the next server starts when this one is done.
     lock: Lock,
     control: Control,
@@ -79,14 +85,17 @@ pub struct Server {
     ledger: Arc<Ledger>,
     hasher: Arc<Hasher>,
     events: UnboundedSender<Event>,
-    inquiry: Inquiry,
+    operator: Operator,
+    recent: Recent,
+    log: Option<Log>,
 }
 
 impl Server {
     /// Opens the store, made if it does not exist, and binds the addresses.
-    pub async fn start(mut config: Config) -> Result<Self, ServerError> {
-        config.limits.registration = config.registration();
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         beware(&config)?;
+        let written = config.clone();
+        let config = config.ready();
         let path = config.store.clone();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -99,12 +108,12 @@ impl Server {
         // Before the store is opened: an address in use is no reason to touch it.
         let tls = match config.listen_tls.is_empty() {
             true => None,
-            false => Some(Tls::read(config.tls.below(&path))?),
+            false => Some(Tls::read(config.tls_below_store())?),
         };
-        let listeners = bind_all(&config.listen).await?;
-        let tls_listeners = bind_all(&config.listen_tls).await?;
+        let listeners = bind_all(&config.listen)?;
+        let tls_listeners = bind_all(&config.listen_tls)?;
         let admin = match config.admin {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
         let disk = FsDisk::open(&path).map_err(|error| ServerError::Store(path.clone(), error))?;
@@ -122,15 +131,27 @@ impl Server {
         let hasher = Arc::new(Hasher::new(opened.birth.salt, random()?, cores()));
         let broker = Broker::new(config.limits.clone(), opened);
         let (events, inbox) = mpsc::unbounded_channel();
-        let store = StoreThread::start(store, disk, start, events.clone())
+        let store = StoreThread::start(store, disk.clone(), start, events.clone())
             .map_err(|error| ServerError::System("no thread", error))?;
-        let inquiry = store.inquiry();
+        let (sender, live) = Live::new(config);
+        let operator = Operator::new(
+            events.clone(),
+            store.inquiry(),
+            hasher.clone(),
+            disk,
+            path.clone(),
+            start,
+            live.clone(),
+        );
         let control = Control::open(&path)
             .map_err(|error| ServerError::System("no control socket", error))?;
         let ledger = Arc::new(Ledger::default());
         let office = PostOffice::new(broker, store, inbox, start, ledger.clone());
+        let reload = Reload::new(&written, sender, events.clone())
+            .map_err(|error| ServerError::System("no signals", error))?;
         Ok(Self {
-            config,
+            live,
+            reload,
             lock,
             control,
             listeners,
@@ -142,8 +163,17 @@ impl Server {
             ledger,
             hasher,
             events,
-            inquiry,
+            operator,
+            recent: Recent::default(),
+            log: None,
         })
+    }
+
+    /// The admin page is to show what `recent` has heard, and the log has the level that the
+    /// configuration says.
+    #[must_use]
+    pub fn with_log(self, log: Log, recent: Recent) -> Self {
+        Self { recent, log: Some(log), ..self }
     }
 
     /// The addresses that clients connect to without TLS.
@@ -169,7 +199,7 @@ impl Server {
         let counts = self.office.broker.counts();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            store = %self.config.store.display(),
+            store = %self.live.current().store.display(),
             listen = ?self.addresses(),
             listen_tls = ?self.tls_addresses(),
             admin = self.admin_address().map(tracing::field::display),
@@ -178,34 +208,22 @@ impl Server {
             lists = counts.lists,
             "serving"
         );
-        let link = wsstream::Limits {
-            max_message: self.config.limits.max_message,
-            ..wsstream::Limits::default()
-        };
-        let limits = self.config.door.within_open_files();
         let metrics = Metrics::new(Sources {
             start: self.start,
-            store: self.config.store.clone(),
-            limits: Limits {
-                connections: limits.connections,
-                backlog: self.config.storage.backlog,
-                min_free: self.config.storage.min_free,
-            },
+            live: self.live.clone(),
             ledger: self.ledger.clone(),
             events: self.events.clone(),
-            inquiry: self.inquiry.clone(),
+            inquiry: self.operator.inquiry().clone(),
             hasher: self.hasher.clone(),
             tls: self.tls.as_ref().map(|(tls, _)| tls.clone()),
         });
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let door = Arc::new(Door {
-            census: Census::new(&limits),
+            census: Arc::new(Census::default()),
             ledger: self.ledger,
             refusals: entrance::refusals(),
-            limits,
-            link,
-            login_timeout: self.config.limits.login_timeout,
+            live: self.live.clone(),
             stopping: stopping.clone(),
             hasher: self.hasher.clone(),
             events: self.events.clone(),
@@ -223,10 +241,18 @@ impl Server {
             for listener in self.tls_listeners {
                 ears.spawn(entrance::listen(door.clone(), listener, Some(tls.clone())));
             }
-            ears.spawn(tls::follow(renewal));
+            ears.spawn(tls::follow(renewal, self.live.clone()));
+        }
+        if let Some(reload) = self.reload {
+            ears.spawn(reload.follow());
+        }
+        if let Some(log) = self.log {
+            ears.spawn(log.follow(self.live.clone()));
         }
         if let Some(listener) = self.admin {
-            let router = admin::router(self.events.clone(), metrics.clone());
+            let names = self.live.current().admin_names.clone();
+            let router = admin::router(self.operator.clone(), metrics.clone(), names, self.recent);
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             pages.spawn(async move {
                 if let Err(error) = axum::serve(listener, router).await {
                     tracing::warn!(%error, "the admin page has ended");
@@ -234,14 +260,9 @@ impl Server {
             });
         }
         let control = self.control;
-        let told = Told {
-            events: self.events,
-            store: self.config.store.clone(),
-            inquiry: self.inquiry,
-            hasher: self.hasher,
-            registration: self.config.limits.registration,
-        };
-        ears.spawn(async move { control.serve(|question| told.answer(question)).await });
+        let operator = self.operator;
+        let router = api::router(operator.clone()).merge(api::backups::router(operator));
+        ears.spawn(control.serve(router));
         let stop = async {
             stop.await;
             metrics.stopping();
@@ -269,10 +290,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), S
 
 /// Says what is careless about the configuration.
 fn beware(config: &Config) -> Result<(), ServerError> {
-    let clear = config.listen.iter().chain(&config.admin).map(|address| (*address, false));
-    let listeners: Vec<_> =
-        clear.chain(config.listen_tls.iter().map(|address| (*address, true))).collect();
-    let found = exposure::careless(&listeners, config.limits.registration);
+    let found = config.careless();
     if !found.is_empty() && !config.insecure {
         return Err(ServerError::Careless(found.join("; ")));
     }
@@ -282,77 +300,25 @@ fn beware(config: &Config) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// What answers the operator's questions.
-struct Told {
-    events: UnboundedSender<Event>,
-    store: PathBuf,
-    inquiry: Inquiry,
-    hasher: Arc<Hasher>,
-    registration: Registration,
-}
-
-impl Told {
-    async fn answer(&self, question: Question) -> io::Result<serde_json::Value> {
-        Ok(match question {
-            Question::Status => serde_json::to_value(self.status().await?)?,
-            Question::Invite(count, seconds) => {
-                let lifetime = Duration::from_secs(seconds);
-                serde_json::to_value(self.invite(count, lifetime).await?)?
-            }
-        })
-    }
-
-    async fn status(&self) -> io::Result<Status> {
-        let overview = admin::overview(&self.events, 0).await.ok_or(io::ErrorKind::BrokenPipe)?;
-        let store = self.store.clone();
-        let files = tokio::task::spawn_blocking(move || count_files(&store)).await??;
-        let unfiled = self.inquiry.unfiled().await.ok_or(io::ErrorKind::BrokenPipe)?;
-        let counts = overview.counts;
-        Ok(Status {
-            pid: std::process::id(),
-            uptime_s: overview.uptime.as_secs(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            links: counts.links,
-            online: counts.online,
-            users: counts.users,
-            nodes: counts.nodes,
-            waiting: files + unfiled,
-        })
-    }
-
-    /// Invitations, that are durable when they are handed out.
-    async fn invite(&self, count: usize, lifetime: Duration) -> io::Result<Invitations> {
-        let made = self.hasher.invitations(count).map_err(io::Error::other)?;
-        let (tokens, keys): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        let (answer, good) = oneshot::channel();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires = now.saturating_add(lifetime);
-        let invite = Event::Invite(keys, lifetime, answer);
-        self.events.send(invite).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        let good = good.await.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        good.map_err(io::Error::other)?;
-        Ok(Invitations {
-            invites: tokens.iter().map(|token| token.reveal().to_owned()).collect(),
-            expires: mqlib::now::date(expires.as_millis() as u64),
-            registration: self.registration,
-        })
-    }
-}
-
 fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
     listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
-async fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(bind(*address).await?);
-    }
-    Ok(listeners)
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
+    addresses.iter().map(|address| bind(*address)).collect()
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|error| ServerError::Listen(address, error))
+fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let listen = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| ServerError::Listen(address, error))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ServerError> {

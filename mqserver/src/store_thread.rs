@@ -5,7 +5,8 @@ use crate::mailbox::Mailbox;
 use crate::metrics::figures::{StoreFigures, StoreWork};
 use mqlib::disk::Disk;
 use mqlib::spool::{Job, JobDone, Lane};
-use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store};
+use mqlib::store::{Fatal, SpoolDone, SpoolOp, Store, StoreConfig};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -30,10 +31,20 @@ enum Mail {
     Op(SpoolOp),
     /// A worker has done a job. If it was a sync of the file system, how long that took.
     Done(JobDone, Option<Duration>),
-    /// How many messages are in the journal only, counted for each node?
-    Unfiled(oneshot::Sender<usize>),
+    /// These are its sizes and times from now on.
+    Configure(StoreConfig),
     /// What was done, and how does it stand?
     Figures(oneshot::Sender<StoreFigures>),
+    /// Somebody wants to ask the store something. Nothing is committed meanwhile.
+    Ask(Ask),
+}
+
+struct Ask(Box<dyn FnOnce(&mut Store) + Send>);
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask")
+    }
 }
 
 /// Asks the store, while it works.
@@ -47,12 +58,20 @@ impl Inquiry {
         Self(Mailbox::new())
     }
 
-    /// How many messages are in the journal only, counted for each node. `None` when the store has
-    /// ended.
-    pub(crate) async fn unfiled(&self) -> Option<usize> {
-        let (answer, unfiled) = oneshot::channel();
-        self.0.put([Mail::Unfiled(answer)]);
-        unfiled.await.ok()
+    /// Tells the store something, on the thread that commits.
+    pub(crate) fn tell(&self, tell: impl FnOnce(&mut Store) + Send + 'static) {
+        self.0.put([Mail::Ask(Ask(Box::new(tell)))]);
+    }
+
+    /// Asks the store something, on the thread that commits. `None` when it has ended.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Store) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        // Whoever asked may have gone.
+        self.tell(move |store| drop(answer.send(ask(store))));
+        answered.await.ok()
     }
 
     /// What was done, and how it stands. `None` when the store has ended.
@@ -114,6 +133,11 @@ impl StoreThread {
     /// Hands operations to the store.
     pub(crate) fn submit(&self, ops: impl IntoIterator<Item = SpoolOp>) {
         self.mailbox.put(ops.into_iter().map(Mail::Op));
+    }
+
+    /// Gives the store other sizes and times, as far as they can change while it works.
+    pub(crate) fn configure(&self, config: StoreConfig) {
+        self.mailbox.put([Mail::Configure(config)]);
     }
 
     /// A way to ask the store.
@@ -185,9 +209,9 @@ impl Work {
                         sync.into_iter().for_each(|took| self.work.syncs.add_time(took));
                         self.store.job_done(now, done)?;
                     }
-                    // Whoever asked may have gone.
-                    Mail::Unfiled(answer) => drop(answer.send(self.store.unfiled())),
+                    Mail::Configure(config) => self.store.configure(now, config),
                     Mail::Figures(answer) => drop(answer.send(self.figures())),
+                    Mail::Ask(Ask(ask)) => ask(&mut self.store),
                 }
             }
             if self.store.next_timeout().is_some_and(|at| at <= now) {

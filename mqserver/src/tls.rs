@@ -1,6 +1,6 @@
 //! TLS for the doors: rustls, with a certificate that is read again whenever its files change.
 //!
-//! `files` reads PEM and says what is wrong with it; `follow` watches it. A link keeps what it
+//! `files` reads PEM and says what is wrong with it; `follow` reads it again when it changes. A link keeps what it
 //! began with; the next one gets what is current.
 
 mod expiry;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 /// What `[tls]` in the configuration says. Paths are relative to the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate and those between it and its root, PEM.
     pub certificate: PathBuf,
@@ -31,8 +31,7 @@ pub struct TlsConfig {
 }
 
 /// Whether a client has to show a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuth {
     /// It may. One that is shown has to be good.
     Optional,
@@ -60,6 +59,12 @@ impl TlsConfig {
             client_ca: self.client_ca.as_ref().map(|path| store.join(path)),
             client_auth: self.client_auth,
         }
+    }
+
+    /// The files that it names.
+    fn files(&self) -> Vec<&Path> {
+        let Self { certificate, key, client_ca, client_auth: _ } = self;
+        [certificate, key].into_iter().chain(client_ca).map(AsRef::as_ref).collect()
     }
 }
 

@@ -180,10 +180,13 @@ async fn status_as_json_counts_right() {
     // Connections that ended just now are counted until the server has noticed.
     common::eventually("two links", || status(&store)["links"] == 2).await;
     let mut told = status(&store);
-    assert!(told["uptime_s"].take().as_u64().unwrap() < 600);
+    assert!(told["uptimeS"].take().as_u64().unwrap() < 600);
+    let disk = told["disk"].take();
+    assert!(disk["free"].as_u64().unwrap() <= disk["total"].as_u64().unwrap(), "{disk}");
     let wanted = json!({
-        "pid": server.pid(), "uptime_s": null, "version": env!("CARGO_PKG_VERSION"), "links": 2,
-        "online": 1, "users": 2, "nodes": 3, "waiting": 6,
+        "pid": server.pid(), "uptimeS": null, "version": env!("CARGO_PKG_VERSION"), "links": 2,
+        "online": 1, "users": 2, "nodes": 3, "lists": 0, "waiting": 6, "disk": null,
+        "journal": {"segments": 3, "used": 1},
     });
     assert_eq!(told, wanted);
     let mut bob = Client::login(&server, Framing::Raw, "bob", "n0").await;
@@ -205,13 +208,18 @@ async fn status_as_text_says_the_same() {
     let (uptime, rest): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.starts_with("uptime "));
     assert!(uptime.len() == 1 && uptime[0].contains("0:0"), "{text}");
+    let (disk, rest): (Vec<&str>, Vec<&str>) =
+        rest.into_iter().partition(|line| line.starts_with("disk "));
+    assert!(disk.len() == 1 && disk[0].ends_with(" free"), "{text}");
     let wanted = [
-        format!("pid       {}", server.pid()),
-        format!("version   {}", env!("CARGO_PKG_VERSION")),
-        "links     2, 1 of them logged in".into(),
-        "users     2".into(),
-        "nodes     3".into(),
-        "waiting   6 messages".into(),
+        format!("pid      {}", server.pid()),
+        format!("version  {}", env!("CARGO_PKG_VERSION")),
+        "links    2, 1 of them logged in".into(),
+        "users    2".into(),
+        "nodes    3".into(),
+        "lists    0".into(),
+        "waiting  6 messages".into(),
+        "journal  1 of 3 segments in use".into(),
     ];
     assert_eq!(rest, wanted);
 }
@@ -288,10 +296,11 @@ fn what_it_does_not_understand_is_refused_with_the_usage() {
     }
 }
 
-/// The whole answer to a GET.
-async fn get(address: SocketAddr, path: &str) -> String {
+/// The whole answer to a GET, with more lines in its head.
+async fn get(address: SocketAddr, path: &str, more: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
@@ -299,34 +308,51 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_admin_page_lists_users_and_aliases_as_text() {
+async fn the_admin_page_is_there_for_all_and_what_it_asks_for_who_has_the_token() {
     let store = Store::new();
+    let token = stdout(&run(&["admin-token", "--store", &store.text()]));
     let server = Server::start_with_admin(&store);
     let admin = server.admin.unwrap();
-    assert!(get(admin, "/").await.contains("0 users, 0 nodes, 0 of them online"));
-    Client::register(&server, "alice", "al <script>alert(1)</script>").await;
-    Client::register(&server, "<b>", "\"'&").await;
-    let _alice = Client::login(&server, Framing::Raw, "alice", "n0").await;
-    let page = get(admin, "/").await;
-    let (head, html) = page.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(head.to_lowercase().contains("content-type: text/html"), "{head}");
-    assert!(html.contains("2 users, 2 nodes, 1 of them online"), "{html}");
-    let alice = "<td>alice</td><td>al &lt;script&gt;alert(1)&lt;/script&gt;</td>";
-    assert!(html.contains(alice), "{html}");
-    assert!(html.contains("<td>&lt;b&gt;</td><td>&quot;&#39;&amp;</td>"), "{html}");
-    assert!(!html.contains("<b>") && !html.contains("<script>"), "{html}");
+    let page = get(admin, "/", "").await;
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(page.to_lowercase().contains("content-type: text/html"), "{page}");
+    assert!(page.to_lowercase().contains("content-security-policy: default-src 'none'"), "{page}");
+    let bearer = |token: &str| format!("Authorization: Bearer {}\r\n", token.trim_end());
+    for (path, more, status) in [
+        ("/api/v1/events", String::new(), "401"),
+        ("/else", String::new(), "401"),
+        ("/api/v1/events", bearer("mqa_00000000000000000000000000000000"), "401"),
+        ("/api/v1/events", format!("Authorization: Basic {token}\r\n"), "401"),
+        ("/api/v1/events", bearer(&token), "200"),
+        ("/else", bearer(&token), "404"),
+    ] {
+        let answer = get(admin, path, &more).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {more}: {answer}");
+    }
+    let second = stdout(&run(&["admin-token", "--store", &store.text(), "--new"]));
+    assert_ne!(second, token);
+    assert!(get(admin, "/api/v1/events", &bearer(&token)).await.starts_with("HTTP/1.1 401 "));
+    assert!(get(admin, "/api/v1/events", &bearer(&second)).await.starts_with("HTTP/1.1 200 "));
+    assert!(!server.log().contains(token.trim_end()), "{}", server.log());
 }
 
 #[tokio::test]
-async fn the_health_page_says_ok_and_other_pages_are_not_there() {
+async fn without_a_token_nobody_is_let_in() {
+    let store = Store::new();
+    let server = Server::start_with_admin(&store);
+    let answer = get(server.admin.unwrap(), "/api/v1/events", "Authorization: Bearer it\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("`mqserver admin-token` makes one"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_health_page_says_ok() {
     let store = Store::new();
     let server = Server::start_with_admin(&store);
     let admin = server.admin.unwrap();
-    let health = get(admin, "/health").await;
+    let health = get(admin, "/health", "").await;
     assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
     assert!(health.ends_with("\r\n\r\n{\"status\":\"ok\"}"), "{health}");
-    assert!(get(admin, "/else").await.starts_with("HTTP/1.1 404 "));
 }
 
 #[tokio::test]

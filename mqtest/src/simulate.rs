@@ -45,6 +45,8 @@ enum Broken {
     DropSilently,
     /// The queue of a node that is dropped stays
     KeepQueues,
+    /// Senders are not told of messages that are removed
+    ForgetBounces,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -58,6 +60,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         Some(Broken::ForgetPosts) => Mutation::ForgetPosts,
         Some(Broken::DropSilently) => Mutation::DropSilently,
         Some(Broken::KeepQueues) => Mutation::KeepQueues,
+        Some(Broken::ForgetBounces) => Mutation::ForgetBounces,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.
@@ -119,6 +122,9 @@ fn report_to_user(
             "takeovers": report.takeovers,
             "full": report.full,
             "dropped": report.dropped,
+            "deleted": report.deleted,
+            "purged": report.purged,
+            "bounced": report.bounced,
             "seconds": took.as_secs_f64(),
             "violations": violations.collect::<Vec<_>>(),
         });
@@ -136,17 +142,22 @@ fn report_to_user(
             Some(Broken::ForgetPosts) => " --mutate forget-posts",
             Some(Broken::DropSilently) => " --mutate drop-silently",
             Some(Broken::KeepQueues) => " --mutate keep-queues",
+            Some(Broken::ForgetBounces) => " --mutate forget-bounces",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
     println!(
         "{run} seeds: {} posts acked, {} deliveries, {} crashes, {} takeovers, {} nodes dropped, \
-         {} times full, {} promises broken, {:.0} s",
+         {} users deleted, {} messages purged, {} bounced, {} times full, {} promises broken, \
+         {:.0} s",
         report.acked,
         report.delivered,
         report.crashes,
         report.takeovers,
         report.dropped,
+        report.deleted,
+        report.purged,
+        report.bounced,
         report.full,
         violations.len(),
         took.as_secs_f64()

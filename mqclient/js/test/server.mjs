@@ -28,9 +28,10 @@ export class Server {
   #child;
   #addresses = [];
 
-  constructor({ tls = false } = {}) {
+  constructor({ tls = false, admin = false } = {}) {
     this.store = folder();
     this.tls = tls;
+    this.admin = admin;
     if (tls) execFileSync(binary(), ['cert', '--store', this.store, '--name', 'localhost'], { stdio: 'ignore' });
     process.on('exit', () => this.#child?.kill('SIGKILL'));
   }
@@ -51,23 +52,29 @@ export class Server {
     return `wss://localhost:${this.#addresses[1].split(':').pop()}`;
   }
 
+  /** Where the admin page is. */
+  get adminUrl() {
+    return `http://${this.#addresses.at(-1)}/`;
+  }
+
   get pid() {
     return this.#child?.pid;
   }
 
   async start() {
     const [plain = '127.0.0.1:0', secure = '127.0.0.1:0'] = this.#addresses;
-    const args = ['--store', this.store, '--admin', 'off', '--listen', plain, ...(this.tls ? ['--listen-tls', secure] : [])];
+    const page = this.admin ? (this.#addresses.at(-1) ?? '127.0.0.1:0') : 'off';
+    const args = ['--store', this.store, '--admin', page, '--listen', plain, ...(this.tls ? ['--listen-tls', secure] : [])];
     // A port that was let go may take a moment.
     for (let tries = 20; ; tries--) {
       const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
-      const wanted = this.tls ? 2 : 1;
+      const wanted = 1 + this.tls + this.admin;
       let output = '';
       const addresses = await new Promise((resolve) => {
         for (const stream of [child.stdout, child.stderr]) {
           stream.on('data', (data) => {
             output += data;
-            const found = [...output.matchAll(/listening (?:with TLS )?on (\S+:\d+)/g)].map(([, address]) => address);
+            const found = [...output.matchAll(/(?:listening|listening with TLS|admin) on (\S+:\d+)/g)].map(([, address]) => address);
             if (found.length >= wanted) resolve(found);
           });
         }

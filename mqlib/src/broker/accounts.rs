@@ -1,7 +1,7 @@
 //! Users and nodes: register, addNode, login.
 
 use super::reposts::Posted;
-use super::{Answer, Broker, LinkId, Output, Session};
+use super::{Answer, Broker, LinkId, Session};
 use crate::credential::InvitationKey;
 use crate::directory::{AddNodeError, Credential, Edit, RegisterError, Registration};
 use crate::node::NodeId;
@@ -10,7 +10,7 @@ use crate::queue::{Patience, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Queued, Welcome};
 use crate::request::{NodeName, Version};
-use crate::store::{Refusal, SpoolOp};
+use crate::store::SpoolOp;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Broker {
             .directory
             .may_register(registration, invitation.as_ref(), now.wall)
             .map_err(RegisterError::from)
-            .and_then(|()| self.directory.register(user, node.key, aliases));
+            .and_then(|()| self.directory.register(user, node.key, aliases, self.ids.last()));
         match registered {
             Ok((accepted, mut edits)) => {
                 if registration == Registration::Invite
@@ -78,14 +78,9 @@ impl Broker {
         keys: &[InvitationKey],
         lifetime: Duration,
     ) {
-        if self.full {
-            return self.out.push_back(Output::Invited(number, Err(Refusal::DiskFull)));
-        }
         let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
         let edits = self.directory.invite(keys, now.wall.saturating_add(lifetime), now.wall);
-        let token = self.next_token();
-        self.answers.insert(token, Answer::Invited(number));
-        self.spool(SpoolOp::Edit(token, edits));
+        self.edit_for_operator(number, edits);
     }
 
     pub(super) fn set_aliases(
@@ -174,6 +169,9 @@ impl Broker {
             Credential::Empty | Credential::Invalid | Credential::Reserved => None,
         };
         let Some(node) = known else { return self.close(id, Quit::NodeUnknown) };
+        if self.directory.is_disabled(user) {
+            return self.close(id, Quit::UserDisabled);
+        }
         if let Some(session) = self.sessions.get(&node) {
             if !takeover {
                 return self.close(id, Quit::NodeActive);
@@ -195,6 +193,7 @@ impl Broker {
         let session =
             Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None, posted };
         self.sessions.insert(node, session);
+        self.came(now, node);
         if unwelcomed {
             self.set_busy(id);
         } else {

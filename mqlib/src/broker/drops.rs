@@ -4,9 +4,14 @@
 //! offset as dropped. From then on nobody logs in as that node and nothing is posted to it. The store
 //! empties its queue, and when nothing of it is left anywhere, the offset is free for another node,
 //! and whoever dropped it gets the ack. A crash in between leaves the note, and the next life goes on.
+//!
+//! What only one node of the user was to have goes to an heir, another node. Where there is none, for
+//! it is the user's last node, nobody has what waits for it: all of that is bounced first.
 
-use super::{Answer, Broker, LinkId, Why};
-use crate::node::NodeId;
+use super::bounces::Reason;
+use super::clearing::{Clearing, End};
+use super::{Answer, Broker, LinkId, Operated, Output, Why};
+use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::quit::Quit;
 use crate::reply::{self, AckError};
@@ -18,8 +23,18 @@ pub(super) struct Dropped {
     node: NodeId,
     /// The node of the same user that gets what only one of the user's nodes was to have.
     heir: Option<NodeId>,
-    /// Who asked for it, in this life: the link, and its own id for the request.
-    by: Option<(LinkId, String)>,
+    by: By,
+}
+
+/// Who asked for a node to be dropped, in this life.
+#[derive(Debug, Clone)]
+pub(super) enum By {
+    /// A client: its link, and its own id for the request.
+    Client(LinkId, String),
+    /// The operator, by the number of the operation.
+    Operator(u64),
+    /// An earlier life, or who deletes the user.
+    Nobody,
 }
 
 impl Broker {
@@ -45,25 +60,47 @@ impl Broker {
         let holder = self.sessions.get(&node).map(|session| session.link);
         // Whoever drops itself gets the ack first.
         if let Some(holder) = holder.filter(|holder| *holder != link) {
-            self.end(holder);
+            self.end(holder, Quit::NodeDropped);
         }
         self.left(now, node);
         let heir = Some(own).filter(|own| *own != node);
-        self.empty(node, heir, Some((link, id)));
+        self.remove_node(node, heir, By::Client(link, id));
     }
 
     /// Goes on with what an earlier life began.
     pub(super) fn go_on_dropping(&mut self) {
-        let users = self.directory.users().map(|(user, _)| user);
+        let users = self.directory.users().chain(self.directory.leaving());
+        let users = users.map(|(user, _)| user);
         let dropped: Vec<_> = users.flat_map(|user| self.directory.dropped(user)).collect();
         for node in dropped {
-            self.empty(node, None, None);
+            self.remove_node(node, None, By::Nobody);
+        }
+    }
+
+    /// Ends the link of a node that the directory knows no more, and its session.
+    pub(super) fn log_out(&mut self, now: Now, node: NodeId, why: Quit) {
+        if let Some(link) = self.sessions.get(&node).map(|session| session.link) {
+            self.end(link, why);
+        }
+        self.left(now, node);
+    }
+
+    /// Has all that is left of a node removed, which the directory knows no more.
+    pub(super) fn remove_node(&mut self, node: NodeId, heir: Option<NodeId>, by: By) {
+        self.give_up_purges(node);
+        match heir.or_else(|| self.directory.heir(node)) {
+            Some(heir) => self.empty(node, Some(heir), by),
+            None => {
+                let is_deleted = self.directory.user(node.user).is_some_and(|user| user.deleted);
+                let why = if is_deleted { Reason::UserDeleted } else { Reason::NoNodes };
+                let up_to = self.ids.last();
+                self.clear(Clearing::new(node, up_to, Some(why), End::Drop(by)));
+            }
         }
     }
 
     /// Has the store remove all that is left of a node.
-    fn empty(&mut self, node: NodeId, heir: Option<NodeId>, by: Option<(LinkId, String)>) {
-        let heir = heir.or_else(|| self.directory.nodes(node.user).next());
+    pub(super) fn empty(&mut self, node: NodeId, heir: Option<NodeId>, by: By) {
         let token = self.next_token();
         self.answers.insert(token, Answer::Dropped(Dropped { node, heir, by }));
         self.spool(SpoolOp::Drop(token, node, heir));
@@ -79,12 +116,34 @@ impl Broker {
             self.relist(now, heir);
         }
         self.forget(node.user);
-        let Some((link, id)) = by else { return };
-        self.send(link, reply::ack(&id, true, AckError::Absent));
-        self.settle(link);
-        match self.links.get(&link).and_then(|link| link.node) {
-            Some(own) if own == node => self.end(link),
-            _ => self.go_on(now, link),
+        self.nothing_left(node.user);
+        match by {
+            By::Client(link, id) => {
+                self.send(link, reply::ack(&id, true, AckError::Absent));
+                self.settle(link);
+                match self.links.get(&link).and_then(|link| link.node) {
+                    Some(own) if own == node => self.end(link, Quit::NodeDropped),
+                    _ => self.go_on(now, link),
+                }
+            }
+            By::Operator(number) => {
+                self.out.push_back(Output::Operated(number, Ok(Operated::Done)));
+            }
+            By::Nobody => {}
+        }
+    }
+
+    /// If that was the last node of a user's, and nothing is left of any other, there is nothing to
+    /// count, and who deleted the user is answered.
+    pub(super) fn nothing_left(&mut self, user: UserId) {
+        let is_left = self.directory.nodes(user).next().is_some()
+            || self.is_clearing(user)
+            || self.answers.values().any(|answer| answer.removed() == Some(user));
+        if !is_left {
+            self.tally.gone(user);
+            if let Some(number) = self.deleting.remove(&user) {
+                self.out.push_back(Output::Operated(number, Ok(Operated::Done)));
+            }
         }
     }
 
@@ -100,11 +159,17 @@ impl Broker {
         }
     }
 
-    /// Ends the link of a node that is no more.
-    fn end(&mut self, id: LinkId) {
-        self.close(id, Quit::NodeDropped);
+    /// Ends the link of a node that is no more, or may not be logged in.
+    pub(super) fn end(&mut self, id: LinkId, why: Quit) {
+        self.close(id, why);
         if let Some(link) = self.links.get_mut(&id) {
             link.node = None;
         }
+    }
+}
+
+impl Dropped {
+    pub(super) fn user(&self) -> UserId {
+        self.node.user
     }
 }

@@ -4,7 +4,7 @@ use super::posts::{Body, Meant};
 use super::{Broker, Poster};
 use crate::directory::{ListChange, ListError, Member};
 use crate::json;
-use crate::node::NodeId;
+use crate::node::{NodeId, UserId};
 use crate::now::{self, Now};
 use crate::reply::{self, AckError, Queued};
 use serde::Serialize;
@@ -42,6 +42,30 @@ pub(super) struct ListEdit {
 }
 
 impl Broker {
+    /// A user leaves all lists, as if it had removed itself from each.
+    pub(super) fn leave_lists(&mut self, now: Now, user: UserId) {
+        let name = self.directory.user(user).map(|user| user.name.to_string()).unwrap_or_default();
+        let date = now::date(now.wall);
+        for list in self.directory.in_lists(user) {
+            let edited = self.directory.edit_list(user, &list, "remove", &[&name]);
+            let Ok(ListChange { told, edits, .. }) = edited else { continue };
+            let token = self.next_token();
+            self.spool(crate::store::SpoolOp::Edit(token, edits));
+            let uid = Some(name.as_str());
+            let notice =
+                Notice { list: &list, op: "remove", date: &date, uid, alias: None, members: None };
+            let mut etc = Vec::new();
+            json::write(&mut etc, &notice);
+            let nodes = told.iter().flat_map(|user| self.directory.nodes(*user)).collect();
+            let mut meant = Meant { nodes, to_one: Vec::new() };
+            self.admit(&mut meant, None);
+            if !meant.nodes.is_empty() {
+                let from = NodeId { user, offset: 0 };
+                self.notify(now, from, Queued::ListEdited, Some(&etc), meant.nodes, None);
+            }
+        }
+    }
+
     pub(super) fn edit_list(
         &mut self,
         now: Now,

@@ -1,5 +1,6 @@
 //! Messages: from a request to the store, and from there to queues and an ack.
 
+use super::clearing::Bounced;
 use super::lists::ListEdit;
 use super::pace::Pace;
 use super::totals::{Cause, Why};
@@ -34,6 +35,8 @@ pub(super) struct Committing {
     read: Duration,
     /// Who is told, with the last message of a post.
     answer: Option<(Poster, AckError)>,
+    /// What it is a bounce of, and what waits for it.
+    bounce: Option<Bounced>,
 }
 
 /// A request whose large body is on its way to the disk.
@@ -164,9 +167,10 @@ impl Broker {
         let Staging { link, own, key, read, carried } = staging;
         self.read = read;
         let has_left = self.links.get(&link).is_none_or(|link| link.node != Some(own));
+        let is_gone = !self.directory.nodes(own.user).any(|node| node == own);
         match result {
             // It was posted again, or will be, on another connection, and may overtake nothing there.
-            Ok(copies) if key.is_some() && has_left => {
+            Ok(copies) if is_gone || key.is_some() && has_left => {
                 self.discard(Body::Staged { etc: carried.etc(), copies });
             }
             Ok(copies) => {
@@ -236,16 +240,16 @@ impl Broker {
             return self.refuse(poster, body, Limit::Recipients, &why);
         }
         let mut meant = Meant { nodes: fanout.nodes, to_one: fanout.to_one };
-        let mut full = self.admit(&mut meant, None);
+        let full = self.admit(&mut meant, None);
         let mut error = fanout.error;
+        poster.failed = fanout.failed;
+        poster.failed.append(full);
         if let Some(alias) = alias {
             error = AckError::Null;
             // Whose it is may be the owner's secret.
             let owner = |name: &str| to.iter().any(|(to, _)| to == name);
-            full.rename(|name| owner(name).then(|| alias.to_owned()));
+            poster.failed.rename(|name| owner(name).then(|| alias.to_owned()));
         }
-        poster.failed = fanout.failed;
-        poster.failed.append(full);
         self.send_out(now, own, body, meant, Some((poster, error)));
     }
 
@@ -342,7 +346,7 @@ impl Broker {
             let answer = if left == 0 { answer.clone() } else { None };
             let goes_on = answer.is_none();
             let post = Post { id, origin: own, nodes, to_one, content, key, goes_on };
-            self.commit_post(post, answer);
+            self.commit_post(post, answer, None);
         }
         self.discard(body);
     }
@@ -365,10 +369,15 @@ impl Broker {
     ) {
         let content = spool::Content::Whole(message);
         let post = Post { id, origin: own, nodes, to_one, content, key: None, goes_on: false };
-        self.commit_post(post, answer);
+        self.commit_post(post, answer, None);
     }
 
-    fn commit_post(&mut self, post: Post, answer: Option<(Poster, AckError)>) {
+    pub(super) fn commit_post(
+        &mut self,
+        post: Post,
+        answer: Option<(Poster, AckError)>,
+        bounce: Option<Bounced>,
+    ) {
         let len = post.content.message_len();
         self.tally.add(&post.nodes, post.to_one, len);
         let message = match &post.content {
@@ -377,7 +386,8 @@ impl Broker {
         };
         let (id, nodes, to_one) = (post.id, post.nodes.clone(), post.to_one);
         let read = self.read;
-        self.committing.push_back(Committing { id, nodes, to_one, message, len, read, answer });
+        let committing = Committing { id, nodes, to_one, message, len, read, answer, bounce };
+        self.committing.push_back(committing);
         self.spool(SpoolOp::Commit(post));
     }
 
@@ -385,7 +395,7 @@ impl Broker {
     pub(super) fn committed(&mut self, now: Now, id: MessageId, result: Result<(), Refusal>) {
         let Some(committing) = self.committing.pop_front() else { return };
         debug_assert_eq!(committing.id, id, "commits are answered in order");
-        let Committing { nodes, to_one, message, len, read, answer, .. } = committing;
+        let Committing { nodes, to_one, message, len, read, answer, bounce, .. } = committing;
         if result.is_ok() {
             for node in nodes {
                 if let Some(session) = self.sessions.get_mut(&node) {
@@ -396,6 +406,9 @@ impl Broker {
             }
         } else {
             self.tally.remove(&nodes, to_one, len);
+        }
+        if let Some(bounced) = bounce {
+            self.bounced(now, bounced, result.is_ok());
         }
         if let Some((poster, error)) = answer {
             match result {

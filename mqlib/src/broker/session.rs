@@ -82,6 +82,7 @@ impl Broker {
         if ids.is_empty() && to_one.is_empty() {
             return;
         }
+        self.not_to_clear(node, &ids, &to_one);
         self.totals.acked += (ids.len() + to_one.len()) as u64;
         if !ids.is_empty() {
             self.spool(SpoolOp::Delete(ids, vec![node]));
@@ -135,7 +136,7 @@ impl Broker {
     /// The node is no longer online.
     pub(super) fn left(&mut self, now: Now, node: NodeId) {
         let Some(session) = self.sessions.remove(&node) else { return };
-        self.directory.saw(node, now.wall);
+        self.saw(now, node);
         let taken: Vec<MessageId> = session.queue.taken().collect();
         for message in &taken {
             self.owners.remove(message);

@@ -147,6 +147,11 @@ impl Tally {
         }
     }
 
+    /// Nothing is left of any node of a user's.
+    pub(super) fn gone(&mut self, user: UserId) {
+        self.users.remove(user);
+    }
+
     /// How much waits for each node of a user, at the offsets given: what is for one of them counts
     /// for each. `None` as long as what waits from before is not known.
     pub(super) fn waiting(&self, user: UserId, offsets: &[u8]) -> Option<Vec<Amount>> {

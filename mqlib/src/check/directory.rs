@@ -51,13 +51,13 @@ impl Check<'_> {
 
     fn users(&mut self, directory: &Directory) {
         let path = registry::PATH;
-        for (id, user) in directory.users() {
-            self.counts.users += 1;
+        for (id, user) in directory.users().chain(directory.leaving()) {
             let called = &user.name;
             if !name::is_valid(called) {
                 self.wrong(path, format!("user {} has a name that none may have", id.0));
             }
-            if directory.user_id(called) != Some(id) {
+            self.counts.users += u64::from(!user.deleted);
+            if directory.user_id(called) != Some(id).filter(|_| !user.deleted) {
                 self.wrong(path, format!("user {} is called {called}, as another is", id.0));
             }
             for alias in &user.aliases {
@@ -107,7 +107,10 @@ fn in_words(lost: &Lost) -> String {
     if !lost.users.is_empty() {
         let told: Vec<_> = lost.users.iter().take(TOLD).map(u32::to_string).collect();
         let more = if lost.users.len() > TOLD { " and more" } else { "" };
-        text += &format!("; lost are the users with the numbers {}{more}", told.join(", "));
+        text += &format!(
+            "; lost, if they were not deleted, are the users with the numbers {}{more}",
+            told.join(", ")
+        );
     }
     if lost.salt {
         text += "; the salt is lost: no node that exists can log in any more";

@@ -6,8 +6,15 @@ use crate::spool::QUARANTINE;
 use crate::{posted, registry, spool};
 
 /// What a store has of its own besides what is checked.
-const KNOWN: [&str; 6] =
-    ["mqserver.toml", "tls", ".pid", ".control", "directory.redb.new", registry::PATH];
+const KNOWN: [&str; 7] = [
+    "mqserver.toml",
+    "admin-token",
+    "tls",
+    ".pid",
+    ".control",
+    "directory.redb.new",
+    registry::PATH,
+];
 const DIRECTORIES: [&str; 4] = ["journal", spool::ROOT, posted::ROOT, QUARANTINE];
 
 impl Check<'_> {

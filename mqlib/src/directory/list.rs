@@ -8,6 +8,7 @@ use crate::name;
 use crate::node::UserId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// How a user is in a list.
@@ -104,6 +105,35 @@ impl Directory {
         let lists = self.in_lists.get(&user).into_iter().flatten().map(|list| &**list);
         let is_full = |list: &&str| self.membership(list, user) == Some(Some(&Member::Full));
         let mut lists: Vec<_> = lists.filter(is_full).collect();
+        lists.sort_unstable();
+        lists
+    }
+
+    /// How many lists there are.
+    pub fn list_count(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// The lists whose names come after one, in order, each with how many are in it or invited.
+    pub fn lists_after(&self, after: &str) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let lists = self.lists.range::<str, _>(behind);
+        lists.map(|(list, members)| (list, members.len()))
+    }
+
+    /// Who is in a list, by number from one on, and how; `None` if there is no such list.
+    pub fn members_from(
+        &self,
+        list: &str,
+        from: UserId,
+    ) -> Option<impl Iterator<Item = (UserId, &Member)>> {
+        let members = self.lists.get(list)?.range(from..);
+        Some(members.map(|(user, member)| (*user, member)))
+    }
+
+    /// The lists that a user is in, fully or invited, in order.
+    pub(crate) fn in_lists(&self, user: UserId) -> Vec<Arc<str>> {
+        let mut lists = self.in_lists.get(&user).cloned().unwrap_or_default();
         lists.sort_unstable();
         lists
     }
@@ -299,12 +329,13 @@ mod tests {
     use super::super::Credential;
     use super::*;
     use crate::credential::NodeKey;
+    use crate::id::MessageId;
 
     fn with_users(names: &[&str]) -> (Directory, Vec<UserId>) {
         let mut directory = Directory::default();
         for name in names {
             let key = Credential::Key(NodeKey([0; 32]));
-            directory.register(name, key, &format!("al-{name}")).unwrap();
+            directory.register(name, key, &format!("al-{name}"), MessageId::ZERO).unwrap();
         }
         let ids = names.iter().map(|name| directory.user_id(name).unwrap()).collect();
         (directory, ids)

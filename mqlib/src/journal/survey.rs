@@ -2,7 +2,7 @@
 
 use super::head::{Head, Read};
 use super::record::Record;
-use super::{Heads, OpenError, count, path, read_head, replay, whole};
+use super::{Heads, OpenError, count, look, path, read_head, replay, whole};
 use crate::disk::{BLOCK, Disk};
 use crate::spool::{Content, Staged};
 use bytes::Bytes;
@@ -77,6 +77,48 @@ pub fn survey(disk: &dyn Disk) -> Result<Survey, OpenError> {
     Ok(survey)
 }
 
+/// All that the journal of `disk` holds, with the uses that say so; read, and left as it is. Damaged
+/// records are left out.
+///
+/// # Errors
+/// It cannot be read, a segment is missing, or it is of another version.
+pub fn records(disk: &dyn Disk) -> Result<Vec<Record>, OpenError> {
+    let (heads, _) = look(disk)?;
+    whole(&heads)?;
+    let newest = heads.found.iter().flatten().max_by_key(|head| head.epoch).copied();
+    let Some(newest) = newest else { return Ok(Vec::new()) };
+    let live = heads.found.iter().enumerate().filter_map(|(index, head)| Some((index, (*head)?)));
+    let mut live: Vec<_> = live.filter(|(_, head)| head.epoch >= newest.oldest).collect();
+    live.sort_by_key(|(_, head)| head.epoch);
+    let mut records = Vec::new();
+    for (number, (index, head)) in live.iter().enumerate() {
+        let found = read(disk, &path(*index), head, live.get(number + 1).map(|(_, next)| next))?;
+        records.extend(found.records);
+        // What goes on there was torn by a crash.
+        if let Some(Record::Post(post)) = records.last()
+            && post.goes_on
+        {
+            let whole = |record: &Record| !matches!(record, Record::Post(post) if post.goes_on);
+            records.truncate(records.iter().rposition(whole).map_or(0, |last| last + 1));
+        }
+    }
+    Ok(records)
+}
+
+/// What a segment holds, up to where the next one begins.
+fn read(
+    disk: &dyn Disk,
+    path: &str,
+    head: &Head,
+    next: Option<&Head>,
+) -> Result<replay::Segment, OpenError> {
+    let at = |error| OpenError::Io { path: path.to_owned(), error };
+    let mut content = disk.read(path).map_err(at)?;
+    content.truncate(content.len() / BLOCK * BLOCK);
+    let next = next.map(|next| next.sequence);
+    Ok(replay::replay(&Bytes::from(content), head.place(), head.sequence, next))
+}
+
 impl Survey {
     fn wrong(&mut self, path: &str, what: &str) {
         self.wrong.push((path.to_owned(), what.to_owned()));
@@ -96,12 +138,7 @@ impl Survey {
         for (number, (index, head)) in live.iter().enumerate() {
             let path = path(*index);
             self.is_long_enough(disk, &path, head)?;
-            let at = |error| OpenError::Io { path: path.clone(), error };
-            let mut content = disk.read(&path).map_err(at)?;
-            content.truncate(content.len() / BLOCK * BLOCK);
-            let next = live.get(number + 1).map(|(_, next)| next.sequence);
-            let content = Bytes::from(content);
-            let found = replay::replay(&content, head.place(), head.sequence, next);
+            let found = read(disk, &path, head, live.get(number + 1).map(|(_, next)| next))?;
             self.records += found.records.len() as u64;
             self.staged.extend(found.records.iter().filter_map(|record| match record {
                 Record::Post(post) => match &post.content {

@@ -6,6 +6,7 @@
 //! the order that makes it safe. (To write the draft's pages instead was tried: the simulation cut
 //! the power in between, and the database was gone.)
 
+use bytes::Bytes;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
 use std::io;
@@ -40,6 +41,35 @@ impl StorageBackend for Backend {
 
     fn close(&self) -> io::Result<()> {
         self.0.close()
+    }
+}
+
+/// A file's content in memory, to be read.
+#[derive(Debug)]
+pub(super) struct Content(pub(super) Bytes);
+
+impl StorageBackend for Content {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let there = self.0.get(start..).and_then(|rest| rest.get(..out.len()));
+        out.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::credential::{KEY_LEN, NodeKey};
 use crate::directory::{Edit, Member, Node, User};
 use crate::node::UserId;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +24,13 @@ pub(super) struct StoredUser {
     nodes: Vec<StoredNode>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dropped: Vec<u8>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    disabled: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    deleted: bool,
+    /// A message's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +38,17 @@ struct StoredNode {
     offset: u8,
     /// Hex.
     key: String,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noticed: Option<NonZeroU32>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    warned: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Entry {
@@ -40,7 +59,7 @@ impl Entry {
             Edit::Member(list, user, Some(member)) => {
                 Some(Self::Member(list.clone(), user.0, member.clone()))
             }
-            Edit::Member(_, _, None) | Edit::Invitation(..) => None,
+            Edit::NoUser(_) | Edit::Member(_, _, None) | Edit::Invitation(..) => None,
         }
     }
 
@@ -69,24 +88,43 @@ impl Entry {
 
 impl StoredUser {
     fn of(user: &User) -> Self {
-        let nodes = user.nodes.iter();
-        let nodes = nodes.map(|node| StoredNode { offset: node.offset, key: hex(&node.key.0) });
+        let nodes = user.nodes.iter().map(|node| StoredNode {
+            offset: node.offset,
+            key: hex(&node.key.0),
+            seen: node.seen,
+            noticed: node.noticed,
+            warned: node.warned,
+        });
         Self {
             name: user.name.clone(),
             aliases: user.aliases.clone(),
             nodes: nodes.collect(),
             dropped: user.dropped.to_vec(),
+            disabled: user.disabled,
+            deleted: user.deleted,
+            since: user.since.as_ref().map(|id| id.to_string()),
         }
     }
 
     fn into_user(self) -> Option<User> {
         let nodes = self.nodes.iter().map(|node| {
             let key = NodeKey(unhex(&node.key)?);
-            Some(Node { offset: node.offset, key, seen: None })
+            let (seen, noticed, warned) = (node.seen, node.noticed, node.warned);
+            Some(Node { offset: node.offset, key, seen, noticed, warned })
         });
-        let nodes = nodes.collect::<Option<_>>()?;
-        let dropped = self.dropped.into();
-        Some(User { name: self.name, aliases: self.aliases, nodes, dropped })
+        let since = match self.since {
+            Some(id) => Some(Box::new(id.parse().ok()?)),
+            None => None,
+        };
+        Some(User {
+            name: self.name,
+            aliases: self.aliases,
+            nodes: nodes.collect::<Option<_>>()?,
+            dropped: self.dropped.into(),
+            disabled: self.disabled,
+            deleted: self.deleted,
+            since,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::node::UserId;
 use crate::spool;
 use redb::StorageBackend;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct Lost {
     pub saved: usize,
     /// Entries of members in lists that were saved.
     pub members: usize,
-    /// Numbers of users that are missing below the last one.
+    /// Numbers of users that are missing below the last one: lost, or deleted.
     pub users: Vec<u32>,
     /// The salt was not found: no node that exists can log in any more.
     pub salt: bool,
@@ -51,7 +51,8 @@ struct Saved {
 /// The disk refuses. Then the damaged one is in its place, or in the quarantine.
 pub fn salvage(disk: &dyn Disk, birth: Birth, why: &str) -> Result<Lost, RegistryError> {
     let io = redb::StorageError::from;
-    let saved = read(disk).map_err(io)?;
+    let mut saved = read(disk).map_err(io)?;
+    saved.forget_earlier();
     let next = saved.users.keys().last().map_or(0, |last| last + 1);
     let missing = (0..next).filter(|id| !saved.users.contains_key(id));
     let mut lost = Lost {
@@ -110,6 +111,20 @@ fn read(disk: &dyn Disk) -> io::Result<Saved> {
 }
 
 impl Saved {
+    /// Of several users of one name only the last is one; the others were deleted, and what is left of
+    /// their entries says nothing of its nodes.
+    fn forget_earlier(&mut self) {
+        let mut names = HashSet::new();
+        let gone = self.users.iter().rev().filter_map(|(id, (_, edit))| match edit {
+            Edit::User(_, user) if !names.insert(user.name.clone()) => Some(*id),
+            _ => None,
+        });
+        for id in gone.collect::<Vec<_>>() {
+            self.users.remove(&id);
+            self.members.retain(|(_, user), _| *user != id);
+        }
+    }
+
     /// Takes the entry that begins at `position`, if it is one; how far to go on.
     fn take(&mut self, file: &dyn StorageBackend, position: u64, len: u64) -> io::Result<usize> {
         let mut bytes = vec![0; seal::HEAD.min((len - position) as usize)];

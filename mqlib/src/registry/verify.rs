@@ -43,10 +43,18 @@ pub(super) struct Verified {
     pub(super) flags: Option<u8>,
 }
 
-/// Opens a draft and verifies it. The file stays as it is.
+/// Opens the file, as often as it is asked to.
+type OpenFile<'a> = &'a dyn Fn() -> io::Result<Box<dyn StorageBackend>>;
+
+/// Opens a draft of the disk's database and verifies it. The file stays as it is.
 pub(super) fn open(disk: &dyn Disk) -> Result<Verified, RegistryError> {
+    open_file(&|| disk.open_database(PATH))
+}
+
+/// The same with any file.
+pub(super) fn open_file(open: OpenFile<'_>) -> Result<Verified, RegistryError> {
     let io = StorageError::from;
-    let file = Backend(disk.open_database(PATH).map_err(io)?);
+    let file = Backend(open().map_err(io)?);
     let len = file.len().map_err(io)?;
     if len == 0 {
         return Err(RegistryError::Damaged("it is empty".into()));
@@ -64,17 +72,17 @@ pub(super) fn open(disk: &dyn Disk) -> Result<Verified, RegistryError> {
     };
     let (named, other) = (flags & PRIMARY, flags & PRIMARY ^ PRIMARY);
     let newer = number(other).map_err(io)? > number(named).map_err(io)?;
-    let database = open_state(disk, flags, named)?;
-    if newer && let Ok(database) = open_state(disk, flags, other) {
+    let database = open_state(open, flags, named)?;
+    if newer && let Ok(database) = open_state(open, flags, other) {
         return Ok(Verified { database, flags: Some(flags ^ PRIMARY) });
     }
     Ok(Verified { database, flags: None })
 }
 
 /// Opens a draft in which there is this state only.
-fn open_state(disk: &dyn Disk, flags: u8, state: u8) -> Result<Database, RegistryError> {
+fn open_state(open: OpenFile<'_>, flags: u8, state: u8) -> Result<Database, RegistryError> {
     let io = StorageError::from;
-    let draft = Draft::new(disk.open_database(PATH).map_err(io)?).map_err(io)?;
+    let draft = Draft::new(open().map_err(io)?).map_err(io)?;
     draft.write(FLAGS, &[flags & !PRIMARY & !TWO_PHASES | state]).map_err(io)?;
     let at = STATES[usize::from(state ^ PRIMARY)] + ROOTS;
     let mut other = [0; (STATE - ROOTS) as usize];

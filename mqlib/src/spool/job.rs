@@ -1,5 +1,7 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
+use super::glance::{Glance, Glanced};
+use super::older::Named;
 use super::recall::{Remember, Remembered};
 use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
 use crate::disk::{Disk, Room};
@@ -8,7 +10,7 @@ use crate::journal::Epoch;
 use crate::node::NodeId;
 use crate::posted::Entry;
 use bytes::Bytes;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -123,6 +125,24 @@ pub enum Job {
         /// Messages for one node of a user that are not to be counted.
         to_one: HashSet<MessageId>,
     },
+    /// Look at messages of a node's: how long they are, and their headers if these are wanted.
+    Glance {
+        /// To be handed back.
+        token: u64,
+        /// The node, too.
+        node: NodeId,
+        /// Its directory.
+        directory: Arc<str>,
+        /// The messages, each with whether it is for one node only.
+        wanted: Vec<(MessageId, bool)>,
+        /// Are the headers wanted?
+        headers: bool,
+        /// What was seen of others.
+        seen: Vec<Glance>,
+    },
+    /// Find queues with messages before an id. Like to measure, this is not for the thread that reads
+    /// for everyone.
+    FindOlder(MessageId),
     /// Make all files durable, so that a use of the journal can be freed.
     Checkpoint {
         /// The use.
@@ -173,6 +193,10 @@ pub enum JobDone {
     Emptied(u64, io::Result<()>),
     /// What waits for nodes.
     Measured(u64, io::Result<Measured>),
+    /// What was seen of messages.
+    Glanced(u64, NodeId, io::Result<Glanced>),
+    /// Queues with messages before the id.
+    FoundOlder(io::Result<Vec<Named>>),
     /// The files are durable.
     Checkpointed(Epoch, io::Result<()>),
     /// The room that is left.
@@ -271,6 +295,20 @@ impl Job {
                     result => JobDone::Measured(token, result),
                 }
             }
+            Self::Glance { token, node, directory, wanted, headers, mut seen } => {
+                match shop.glance(&directory, &wanted, headers) {
+                    Err(error) if is_full(&error) => {
+                        let job = Self::Glance { token, node, directory, wanted, headers, seen };
+                        JobDone::Again(job, error)
+                    }
+                    Ok(mut glanced) => {
+                        glanced.seen.append(&mut seen);
+                        JobDone::Glanced(token, node, Ok(glanced))
+                    }
+                    result => JobDone::Glanced(token, node, result),
+                }
+            }
+            Self::FindOlder(before) => JobDone::FoundOlder(shop.older(before)),
             Self::Checkpoint { epoch, staged } => {
                 let result = disk.sync_all();
                 if result.is_ok() {
@@ -507,31 +545,22 @@ impl Shop<'_> {
         after: MessageId,
         max: usize,
     ) -> io::Result<(Vec<(MessageId, bool)>, usize)> {
-        // Of a long queue only the oldest are kept while its names go by.
-        let mut found = BinaryHeap::new();
-        let mut count = 0;
-        let listed = self.disk.for_each_name(directory, &mut |name| {
-            if let Some(found_one) = super::parse_name(name).filter(|(id, _)| *id > after) {
-                count += 1;
-                if found.len() < max {
-                    found.push(found_one);
-                } else if let Some(mut last) = found.peek_mut().filter(|last| **last > found_one) {
-                    *last = found_one;
-                }
+        match super::look::names(self.disk, directory, after, max, |_| true) {
+            Err(error) if missing(&error) => Ok((Vec::new(), 0)),
+            Err(error) if is_planted(&error) => {
+                self.set_aside(directory)?;
+                Ok((Vec::new(), 0))
             }
-        });
-        match listed {
-            Err(error) if missing(&error) => {}
-            Err(error) if is_planted(&error) => self.set_aside(directory)?,
-            result => result?,
+            listed => listed,
         }
-        let found = found.into_sorted_vec();
-        let more = count - found.len();
-        Ok((found, more))
     }
 
     /// What was read; and an error if a file could not be opened for now.
-    fn read(&mut self, directory: &str, wanted: &[Wanted]) -> (Vec<ReadOne>, Option<io::Error>) {
+    pub(super) fn read(
+        &mut self,
+        directory: &str,
+        wanted: &[Wanted],
+    ) -> (Vec<ReadOne>, Option<io::Error>) {
         let mut read = Vec::with_capacity(wanted.len());
         let mut filed = Vec::new();
         for wanted in wanted {

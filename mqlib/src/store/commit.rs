@@ -1,6 +1,7 @@
 //! Commits: what was submitted meanwhile becomes one batch, durable when the write returns.
 
 use super::dropping::Dropping;
+use super::finding::Finding;
 use super::index::Entry;
 use super::op::{Fatal, Refusal, SpoolDone, SpoolOp};
 use super::{ACK_HOLD, ACKS_HELD, Ack, Copying, Store, each};
@@ -23,6 +24,8 @@ struct Batch {
     dropped: Vec<u64>,
     /// Nodes whose posts are to be recalled.
     recalls: Vec<(u64, NodeId)>,
+    /// Queues that are to be looked through.
+    finds: Vec<Finding>,
 }
 
 /// What became of the messages of a post.
@@ -49,9 +52,10 @@ impl Store {
     pub fn commit(&mut self, now: Duration) -> Result<bool, Fatal> {
         let mut batch = Batch::default();
         self.look_for_space(now, !self.ordered.is_empty());
-        let posts = self.ordered.iter().any(|op| matches!(op, SpoolOp::Commit(_)));
+        let rides = |op: &SpoolOp| matches!(op, SpoolOp::Commit(_) | SpoolOp::Settle(_));
+        let ride = self.ordered.iter().any(rides);
         let acks_due = self.acks_since.is_some_and(|since| now >= since + ACK_HOLD);
-        if posts || acks_due || self.acked >= ACKS_HELD {
+        if ride || acks_due || self.acked >= ACKS_HELD {
             self.add_acks(&mut batch)?;
         }
         self.add_drops(&mut batch)?;
@@ -78,6 +82,12 @@ impl Store {
                     self.drops.push(Dropping::new(token, node, heir));
                 }
                 SpoolOp::Recall(token, node) => batch.recalls.push((token, node)),
+                SpoolOp::Find(token, node, after) => {
+                    batch.finds.push(Finding { token, node, after });
+                }
+                SpoolOp::Settle(token) if self.acks.is_empty() => {
+                    batch.done.push(SpoolDone::Settled(token));
+                }
                 SpoolOp::Commit(post) => match self.commit_posts(post, &mut batch)? {
                     Taken::Whole => {}
                     Taken::Not(posts) => {
@@ -99,6 +109,7 @@ impl Store {
         self.drop_nodes();
         self.file(now);
         self.copy();
+        self.find();
         Ok(more)
     }
 
@@ -272,6 +283,7 @@ impl Store {
         for (token, node) in batch.recalls {
             self.recall(token, node);
         }
+        self.findings.extend(batch.finds);
         Ok(())
     }
 

@@ -39,6 +39,10 @@ impl Dropping {
     pub(super) fn token(&self) -> u64 {
         self.token
     }
+
+    pub(super) fn heir(&self) -> Option<NodeId> {
+        self.heir
+    }
 }
 
 impl Store {
@@ -77,7 +81,9 @@ impl Store {
 
     /// Is anything under way that reads or changes what there is of a node, or is about to?
     fn is_busy(&self, node: NodeId) -> bool {
-        self.copies.iter().any(|copying| copying.from == node || copying.to == node)
+        // Who takes a backup reads directories in any order.
+        self.backup.is_some()
+            || self.copies.iter().any(|copying| copying.from == node || copying.to == node)
             || self.drops.iter().any(|earlier| earlier.heir == Some(node))
             || self.holds.covers(node)
             || !self.deleting.of(node).is_empty()
@@ -94,6 +100,11 @@ impl Store {
             self.forget(id, node);
         }
         self.index.pop_settled();
+    }
+
+    /// Is a directory being emptied?
+    pub(super) fn is_emptying(&self) -> bool {
+        self.drops.iter().any(|dropping| dropping.stage == Stage::Emptying)
     }
 
     /// A node's directory is empty.

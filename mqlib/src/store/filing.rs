@@ -1,5 +1,6 @@
 //! Files, off the commit path: what is given to workers, and what becomes of it.
 
+use super::backup::BackingUp;
 use super::index::Entry;
 use super::op::{Fatal, Refusal, SpoolDone, StagedBody};
 use super::usage::Settled;
@@ -40,7 +41,8 @@ impl Store {
 
     /// Gives out files to be written: what has waited long enough, all if something waits for it.
     pub(super) fn file(&mut self, now: Duration) {
-        let urgent = !self.copies.is_empty()
+        let urgent = self.backup.as_ref().is_some_and(BackingUp::is_urgent)
+            || !self.copies.is_empty()
             || !self.drops.is_empty()
             || self.index.live() * 2 > self.config.backlog
             || self.usage.is_short_of(self.journal.segments());
@@ -125,6 +127,22 @@ impl Store {
         }
     }
 
+    /// A message of a node's was found damaged, and is in quarantine.
+    pub(super) fn lost(
+        &mut self,
+        node: NodeId,
+        id: MessageId,
+        why: &str,
+        len: usize,
+        to_one: bool,
+    ) {
+        let kept = spool::QUARANTINE;
+        let text = format!("message {id} is {why}; its file is in {kept}");
+        self.done.push_back(SpoolDone::Trouble(text));
+        // Another node's file of one that is for one node only may be whole.
+        self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
+    }
+
     /// Frees the oldest uses of the journal that nothing needs.
     pub(super) fn free(&mut self) {
         while let Some(oldest) = self.journal.oldest() {
@@ -180,11 +198,7 @@ impl Store {
                         Ok(ReadMessage::Whole(message)) => Some(message),
                         Ok(ReadMessage::Missing) => None,
                         Ok(ReadMessage::Damaged { why, len, to_one }) => {
-                            let kept = spool::QUARANTINE;
-                            let text = format!("message {id} is {why}; its file is in {kept}");
-                            self.done.push_back(SpoolDone::Trouble(text));
-                            // Another node's file of one that is for one node only may be whole.
-                            self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
+                            self.lost(node, id, &why, len, to_one);
                             None
                         }
                         Err(error) => {
@@ -245,11 +259,20 @@ impl Store {
                 });
                 self.done.push_back(SpoolDone::Recalled(token, node, entries));
             }
+            JobDone::Glanced(token, node, result) => {
+                self.glanced(token, node, result.map_err(Fatal::Spool)?);
+            }
+            JobDone::FoundOlder(Ok(found)) => self.done.push_back(SpoolDone::FoundOlder(found)),
+            JobDone::FoundOlder(Err(error)) => {
+                let text = format!("old messages cannot be looked for: {error}");
+                self.done.push_back(SpoolDone::Trouble(text));
+            }
             JobDone::Nothing => {}
         }
         self.drop_nodes();
         self.file(now);
         self.copy();
+        self.find();
         Ok(())
     }
 }

@@ -173,6 +173,13 @@ impl Index {
         }
     }
 
+    /// All that waits is due by then at the latest.
+    pub(super) fn hasten(&mut self, by: Duration) {
+        for entry in self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut()) {
+            entry.due = entry.due.min(by);
+        }
+    }
+
     /// When the next message is due to be filed.
     pub(super) fn next_due(&self) -> Option<Duration> {
         let position = (self.unfiled - self.left) as usize;

@@ -6,7 +6,7 @@ use crate::journal::{self, Post};
 use crate::node::NodeId;
 use crate::posted::Entry;
 use crate::registry::RegistryError;
-use crate::spool::{Amount, Content, Measured, Staged};
+use crate::spool::{Amount, Content, Glance, Measured, Named, Staged};
 use bytes::Bytes;
 use std::io;
 
@@ -43,6 +43,16 @@ pub enum SpoolOp {
     Tidy(NodeId),
     /// What a node has posted lately, up to here. Answered by `Recalled`.
     Recall(u64, NodeId),
+    /// As `List`, behind all that was submitted before, and when nothing is on its way to the node from
+    /// another one. Answered by `Listed`.
+    Find(u64, NodeId, MessageId),
+    /// Messages that were listed: their lengths, and their headers if these are wanted. Answered by
+    /// `Glanced`.
+    Glance(u64, NodeId, Vec<(MessageId, bool)>, bool),
+    /// Which queues have messages before an id? Answered by `FoundOlder`.
+    FindOlder(MessageId),
+    /// Answered by `Settled`, when all deletes that were submitted before are durable.
+    Settle(u64),
 }
 
 /// What the store answers.
@@ -76,6 +86,12 @@ pub enum SpoolDone {
     Full(bool),
     /// What a node has posted lately, the oldest first.
     Recalled(u64, NodeId, Vec<Entry>),
+    /// The messages, but for those that are no longer there, or damaged.
+    Glanced(u64, Vec<Glance>),
+    /// Queues that have such messages, some if there are many.
+    FoundOlder(Vec<Named>),
+    /// All earlier deletes are durable.
+    Settled(u64),
     /// The operator should know. Nothing to be done by the broker.
     Trouble(String),
 }

@@ -80,6 +80,15 @@ impl Recent {
         self.uses.values().filter_map(|used| used.posts.get(&node)).flatten().copied().collect()
     }
 
+    /// What all nodes have posted that may not be in their files.
+    pub(super) fn all(&self) -> HashMap<NodeId, Vec<Entry>> {
+        let mut all: HashMap<NodeId, Vec<Entry>> = HashMap::new();
+        for (node, posts) in self.uses.values().flat_map(|used| &used.posts) {
+            all.entry(*node).or_default().extend(posts);
+        }
+        all
+    }
+
     /// Are posts of a node's being put into its file?
     pub(super) fn is_leaving(&self, node: NodeId) -> bool {
         self.uses.values().any(|used| used.leaving && used.posts.contains_key(&node))

@@ -97,8 +97,7 @@ fn a_directory_whose_sync_failed_opens_whatever_a_power_cut_leaves_of_the_start_
 fn a_damaged_message_is_told_as_lost_to_its_node_whoever_asked() {
     let disk = SimDisk::new(0);
     let (mut store, next) = open(&disk);
-    let (aliases, nodes, dropped) = (Vec::new(), Vec::new(), Box::default());
-    let user = User { name: "bob".into(), aliases, nodes, dropped };
+    let user = User { name: "bob".into(), ..User::default() };
     store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
     store.submit(Duration::ZERO, post(next));
     work(&mut store, &disk, 0..3);

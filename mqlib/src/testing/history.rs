@@ -202,6 +202,13 @@ impl History {
         for message in self.messages.values().filter(|message| self.is_acked(message.post)) {
             lost.extend(message.post.iter().flat_map(|&post| message.lost(post)));
         }
+        let promised = self.messages.iter().filter(|(_, message)| message.is_promised);
+        let bounces = promised.flat_map(|(&id, message)| {
+            message.missing.iter().map(move |&node| Violation::LostBounce { id, node })
+        });
+        for violation in bounces.collect::<Vec<_>>() {
+            self.broken(violation);
+        }
         if self.stored_once {
             self.find_doubles();
         }

@@ -4,6 +4,7 @@
 //! chance, so every order that threads could have is met sooner or later.
 
 mod acts;
+mod operator;
 
 use super::client::{Client, NODES, USERS, key, user};
 use super::disk::SimDisk;
@@ -13,7 +14,7 @@ use crate::broker::{Broker, Input, LinkId, Output};
 use crate::directory::{Credential, Edit, User};
 use crate::disk::Disk;
 use crate::id::MessageId;
-use crate::limits::Limits;
+use crate::limits::{Limits, Retention};
 use crate::node::{NodeId, UserId};
 use crate::now::Now;
 use crate::quit::Quit;
@@ -22,6 +23,7 @@ use crate::reply::Reply;
 use crate::spool::{self, Job, JobDone};
 use crate::store::{SpoolDone, SpoolOp, Store, StoreConfig};
 use acts::post_of;
+use operator::Operator;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rustix::io::Errno;
@@ -76,10 +78,13 @@ pub(super) struct World {
     taken_over: Vec<LinkId>,
     takeovers: u64,
     /// Nodes that are being dropped, each with its heir, by the token of the operation.
-    dropping: HashMap<u64, (NodeId, NodeId)>,
+    dropping: HashMap<u64, (NodeId, Option<NodeId>)>,
+    operator: Operator,
     /// Which client each node is.
     owners: HashMap<NodeId, usize>,
     dropped: u64,
+    /// How long what nobody fetches is kept.
+    retention: Retention,
     /// No more faults: the world comes to rest,
     calm: bool,
     /// after so many posts more.
@@ -109,14 +114,23 @@ impl World {
             taken_over: Vec::new(),
             takeovers: 0,
             dropping: HashMap::new(),
+            operator: Operator::default(),
             owners: HashMap::new(),
             dropped: 0,
+            retention: Retention { every: Duration::from_secs(5), ..Retention::default() },
             calm: false,
             posts_left: POSTS,
         }
     }
 
     pub(super) fn run(mut self) -> Result<Report, Violation> {
+        if self.chance(30) {
+            // A jump of the clock is a long absence.
+            let some = |seconds| Some(Duration::from_secs(seconds));
+            self.retention.warn_after = some(10);
+            self.retention.drop_after = some(20);
+            self.retention.message_max_age = some(15);
+        }
         self.start()?;
         for _ in 0..STEPS {
             self.step()?;
@@ -129,6 +143,9 @@ impl World {
             takeovers: self.takeovers,
             full: self.full,
             dropped: self.dropped,
+            deleted: self.operator.deleted(),
+            purged: self.operator.purged,
+            bounced: self.operator.bounced(),
         })
     }
 
@@ -170,6 +187,7 @@ impl World {
                         queue_messages,
                         queue_bytes: u64::from(queue_messages) << 11,
                         unwritten: 1500,
+                        retention: self.retention,
                         ..Limits::default()
                     };
                     let broker = Broker::new(limits, opened);
@@ -206,6 +224,7 @@ impl World {
         self.taken_over.clear();
         // Whether they are gone the directory says: if so, the next life goes on.
         self.dropping.clear();
+        self.operator.crashed();
         for client in &mut self.clients {
             client.disconnected();
         }
@@ -238,6 +257,7 @@ impl World {
 
     /// Whatever the server confirmed it still knows.
     fn check_directory(&self, broker: &Broker) -> Result<(), Violation> {
+        self.check_operated(broker.directory())?;
         for (number, client) in self.clients.iter().enumerate() {
             let (name, node) = (user(number / NODES), number % NODES);
             let Credential::Key(key) = key(number / NODES, node) else { continue };
@@ -251,7 +271,7 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), Violation> {
-        match self.rng.random_range(0..1000) {
+        match self.rng.random_range(0..1020) {
             0..350 => self.client_acts(),
             350..560 => self.move_store()?,
             560..700 => self.move_job()?,
@@ -274,7 +294,8 @@ impl World {
             977..980 => self.disk.set_full(true),
             980..995 => self.disk.set_full(false),
             995..998 => self.end_ghost(),
-            _ => self.stop()?,
+            998..1000 => self.stop()?,
+            _ => self.operator_acts(),
         }
         self.poll()
     }
@@ -355,7 +376,7 @@ impl World {
                 && let Some((node, heir)) = self.dropping.remove(token)
             {
                 self.dropped += 1;
-                self.history.dropped(node.into(), heir.into());
+                self.history.dropped(node.into(), heir.map(Into::into));
                 let name = server.broker.directory().user(node.user).map(|user| &*user.name);
                 let name = name.unwrap_or_default();
                 let left = server.disk.list(&spool::directory(name, node)).unwrap_or_default();
@@ -373,9 +394,13 @@ impl World {
     fn after(&mut self, healthy: bool) -> Result<(), Violation> {
         let Some(server) = &mut self.server else { return Ok(()) };
         let early = self.mutation == Mutation::AckBeforeCommit;
+        let mut durable = Vec::new();
         while let Some(mut done) = server.store.poll_done() {
             if let SpoolDone::Refused(id, _) = &done {
                 self.history.not_stored(*id);
+            }
+            if let SpoolDone::Committed(id) = &done {
+                durable.push(*id);
             }
             if let SpoolDone::Recalled(_, _, posts) = &mut done
                 && self.mutation == Mutation::ForgetPosts
@@ -389,11 +414,14 @@ impl World {
         while let Some(job) = server.store.poll_job() {
             server.jobs.push(job);
         }
+        durable.into_iter().for_each(|id| self.committed(id));
         if healthy && !self.disk.is_down() {
             return Ok(());
         }
         let now = self.now;
-        server.broker.abandon(now);
+        if let Some(server) = &mut self.server {
+            server.broker.abandon(now);
+        }
         self.poll()?;
         self.crash()
     }
@@ -438,13 +466,21 @@ impl World {
                     self.handle(Input::Closed(link));
                 }
                 Output::Mark(link, bytes) => self.handle(Input::Written(link, bytes)),
-                Output::Settled(..) | Output::Invited(..) | Output::Trouble(_) => {}
+                Output::Operated(number, result) => self.operated(number, result),
+                Output::Settled(..) | Output::Trouble(_) => {}
             }
         }
         Ok(())
     }
 
-    fn spool(&mut self, op: SpoolOp) -> Result<(), Violation> {
+    fn spool(&mut self, mut op: SpoolOp) -> Result<(), Violation> {
+        let recipients = match &op {
+            SpoolOp::Commit(post) => post.nodes.clone(),
+            _ => Vec::new(),
+        };
+        if let SpoolOp::Commit(post) = &mut op {
+            self.committing_bounce(post)?;
+        }
         let Some(server) = &mut self.server else { return Ok(()) };
         match &op {
             SpoolOp::Stage(token, body, ..) => {
@@ -460,7 +496,7 @@ impl World {
                 let stored = number.map(|number| self.stored.entry(number).or_default());
                 stored.into_iter().for_each(|nodes| nodes.extend(&post.nodes));
                 let post_ref = number.and_then(|number| post_ref(&self.senders, number));
-                let nodes: Vec<_> = post.nodes.iter().map(|&node| node.into()).collect();
+                let nodes: Vec<_> = recipients.iter().map(|&node| node.into()).collect();
                 self.history.committing(post_ref, post.id, &nodes, post.to_one);
                 if self.mutation == Mutation::AckBeforeCommit {
                     server.done.push_back(SpoolDone::Committed(post.id));
@@ -473,12 +509,16 @@ impl World {
                     }
                 }
             }
-            SpoolOp::Drop(token, node, Some(heir)) => {
+            SpoolOp::Drop(token, node, heir) => {
                 self.dropping.insert(*token, (*node, *heir));
-                self.history.dropping((*node).into(), (*heir).into());
+                match heir {
+                    Some(heir) => self.history.dropping((*node).into(), (*heir).into()),
+                    None => self.removing_all(*node)?,
+                }
             }
             SpoolOp::Copy(_, _, to) => self.history.copying((*to).into()),
             SpoolOp::Delete(ids, nodes) => {
+                self.removing(ids, nodes)?;
                 for id in ids {
                     for node in nodes {
                         self.history.deleting((*node).into(), *id);
@@ -500,6 +540,7 @@ impl World {
         self.crash()?;
         for _ in 0..REST {
             self.client_acts();
+            self.put_right(true);
             self.poll()?;
             match self.rng.random_range(0..4) {
                 0 => self.move_store()?,
@@ -530,6 +571,7 @@ impl World {
             client.logged_in && client.received.is_empty() && client.reposts.is_empty()
         });
         clients_rest
+            && self.operator.rests()
             && server.ops.is_empty()
             && server.done.is_empty()
             && server.jobs.is_empty()

@@ -7,10 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The connections there are.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Census {
-    most: usize,
-    most_per_address: usize,
     counts: Mutex<Counts>,
 }
 
@@ -28,26 +26,22 @@ pub(crate) struct Seat {
 }
 
 impl Census {
-    pub(crate) fn new(limits: &DoorLimits) -> Arc<Self> {
-        Arc::new(Self {
-            most: limits.connections,
-            most_per_address: limits.connections_per_address,
-            counts: Mutex::default(),
-        })
-    }
-
-    /// A seat for a connection from `address`.
+    /// A seat for a connection from `address`, if these limits allow one more.
     ///
     /// # Errors
     /// There are too many: what the peer is told.
-    pub(crate) fn seat(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Quit> {
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        address: IpAddr,
+        limits: &DoorLimits,
+    ) -> Result<Seat, Quit> {
         let address = counted_as(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= self.most {
+        if counts.all >= limits.connections {
             return Err(Quit::TooManyConnections);
         }
         let here = counts.by_address.entry(address).or_default();
-        if *here >= self.most_per_address {
+        if *here >= limits.connections_per_address {
             return Err(Quit::TooManyFromAddress);
         }
         *here += 1;
@@ -83,13 +77,25 @@ fn counted_as(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn census(connections: usize, connections_per_address: usize) -> Arc<Census> {
+    struct Limited(Arc<Census>, DoorLimits);
+
+    fn census(connections: usize, connections_per_address: usize) -> Limited {
         let limits = DoorLimits { connections, connections_per_address, ..DoorLimits::default() };
-        Census::new(&limits)
+        Limited(Arc::default(), limits)
     }
 
-    fn ask(census: &Arc<Census>, address: &str) -> Result<Seat, Quit> {
-        census.seat(address.parse().unwrap())
+    fn ask(Limited(census, limits): &Limited, address: &str) -> Result<Seat, Quit> {
+        census.seat(address.parse().unwrap(), limits)
+    }
+
+    #[test]
+    fn a_limit_that_is_lowered_takes_nobodys_seat() {
+        let mut census = census(2, 2);
+        let _seats = [ask(&census, "10.0.0.1").unwrap(), ask(&census, "10.0.0.2").unwrap()];
+        census.1.connections = 1;
+        assert_eq!(ask(&census, "10.0.0.3").unwrap_err(), Quit::TooManyConnections);
+        census.1.connections = 3;
+        ask(&census, "10.0.0.3").unwrap();
     }
 
     #[test]
@@ -124,6 +130,6 @@ mod tests {
         for host in 2..200 {
             drop(ask(&census, &format!("10.0.0.{host}")).unwrap());
         }
-        assert_eq!(census.counts.lock().unwrap().by_address.len(), 1);
+        assert_eq!(census.0.counts.lock().unwrap().by_address.len(), 1);
     }
 }

@@ -7,8 +7,8 @@
 
 use super::census::{Census, Seat};
 use super::ledger::{DoorLimit, Ledger};
-use super::limits::DoorLimits;
 use super::ws::{self, CLOSE};
+use crate::config::live::Live;
 use crate::engine::Event;
 use crate::hasher::Hasher;
 use crate::tls::Tls;
@@ -38,11 +38,8 @@ const COMPLAIN: Duration = Duration::from_secs(10);
 
 /// What all links share.
 pub(crate) struct Door {
-    pub(crate) limits: DoorLimits,
-    /// The limits of a link.
-    pub(crate) link: wsstream::Limits,
-    /// A connection that has said nothing by then is closed.
-    pub(crate) login_timeout: Duration,
+    /// With the limits of a connection that is made now.
+    pub(crate) live: Live,
     pub(crate) hasher: Arc<Hasher>,
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) next: AtomicU64,
@@ -117,7 +114,7 @@ impl Door {
         tls: Option<Tls>,
     ) -> Result<(), Quit> {
         let tasks = self.tasks.clone();
-        match self.census.seat(peer.ip()) {
+        match self.census.seat(peer.ip(), &self.live.current().door) {
             Ok(seat) => {
                 tasks.spawn(async move { self.serve(tcp, peer, tls, seat).await });
                 Ok(())
@@ -138,16 +135,27 @@ impl Door {
 
     async fn serve(&self, tcp: TcpStream, peer: SocketAddr, tls: Option<Tls>, seat: Seat) {
         let connected = Instant::now();
-        let patience = Patience {
-            word: (connected + self.login_timeout, Quit::LoginTimeout),
-            handshake: connected + self.limits.handshake_timeout,
-        };
+        let patience = self.patience(connected);
         let is_tls = tls.is_some();
         // Boxed like all that does not last: a link is idle most of its life.
         if let Some(link) = Box::pin(self.meet(tcp, peer, tls, patience)).await {
             let _present = self.ledger.enter((link.framing(), is_tls));
             ws::live(self, link, peer.ip(), connected, seat).await;
         }
+    }
+
+    fn patience(&self, connected: Instant) -> Patience {
+        let config = self.live.current();
+        Patience {
+            word: (connected + config.limits.login_timeout, Quit::LoginTimeout),
+            handshake: connected + config.door.handshake_timeout,
+        }
+    }
+
+    /// The limits of a link.
+    fn link(&self) -> wsstream::Limits {
+        let max_message = self.live.current().limits.max_message;
+        wsstream::Limits { max_message, ..wsstream::Limits::default() }
     }
 
     /// Tells a connection why it cannot stay.
@@ -209,7 +217,8 @@ impl Door {
                 return None;
             }
         };
-        let accept = timeout_at(handshake, Link::accept_begun(stream, first, &self.link));
+        let limits = self.link();
+        let accept = timeout_at(handshake, Link::accept_begun(stream, first, &limits));
         match self.stopping.run_until_cancelled(accept).await? {
             Ok(Ok(link)) => return Some(link),
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
@@ -224,7 +233,7 @@ impl Door {
 
     /// Closes a connection that has not said what it speaks.
     async fn send_away(&self, stream: Stream, quit: Option<Quit>) {
-        if let Ok(link) = Link::connect_raw(stream, &self.link).await {
+        if let Ok(link) = Link::connect_raw(stream, &self.link()).await {
             link.close(quit.as_ref().map(reply::quit), CLOSE).await;
         }
     }
@@ -232,7 +241,7 @@ impl Door {
     /// Sets the options of a socket: no waiting for more to send, and an end of peers that are gone.
     fn prepare(&self, tcp: &TcpStream) -> std::io::Result<()> {
         const PROBES: u32 = 4;
-        let gone = self.limits.dead_peer;
+        let gone = self.live.current().door.dead_peer;
         let second = Duration::from_secs(1);
         tcp.set_nodelay(true)?;
         // Of what is silent: half of the time, then the probes.

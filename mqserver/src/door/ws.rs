@@ -56,7 +56,7 @@ pub(super) async fn live(
     let session = Session {
         id,
         door,
-        pulse: Pulse::of(&link, door.limits.ping),
+        pulse: Pulse::of(&link, door.live.current().door.ping),
         link,
         peer,
         inbox,

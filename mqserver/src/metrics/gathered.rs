@@ -4,6 +4,7 @@ use super::family::{Family, Kind, Label, NANOS, Value};
 use super::figures::{BrokerFigures, StoreFigures};
 use super::process::Process;
 use super::room::Room;
+use crate::config::Config;
 use crate::door::ledger::Ledger;
 use mqlib::histogram::Histogram;
 use mqlib::request::Op;
@@ -39,6 +40,16 @@ pub(crate) struct Limits {
     pub(crate) backlog: usize,
     /// Bytes.
     pub(crate) min_free: u64,
+}
+
+impl Limits {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            connections: config.door.connections,
+            backlog: config.storage.backlog,
+            min_free: config.storage.min_free,
+        }
+    }
 }
 
 impl Gathered {

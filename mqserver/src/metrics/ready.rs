@@ -68,8 +68,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Limits, Sources};
+    use super::super::Sources;
     use super::*;
+    use crate::config::Config;
+    use crate::config::live::Live;
     use crate::hasher::Hasher;
     use crate::store_thread::Inquiry;
     use std::sync::Arc;
@@ -81,8 +83,7 @@ mod tests {
         let (events, inbox) = mpsc::unbounded_channel();
         let metrics = Metrics::new(Sources {
             start: Instant::now(),
-            store: ".".into(),
-            limits: Limits { connections: 1, backlog: 1, min_free: 0 },
+            live: Live::new(Config::new(".".into())).1,
             ledger: Arc::default(),
             events,
             inquiry: Inquiry::unanswered(),

@@ -64,7 +64,7 @@ impl SpoolCount {
         if last.replace(before) == Some(before) {
             return Some(());
         }
-        let store = sources.store.clone();
+        let store = sources.live.current().store.clone();
         let counted = tokio::task::spawn_blocking(move || count_files(&store)).await;
         let found = counted.ok()?.ok()? as i64;
         let after = sources.inquiry.figures().await?.totals.names;

@@ -1,7 +1,9 @@
 //! A server in a process of its own, on a store that goes away with the test, and a small client.
 #![allow(dead_code, reason = "each test binary needs only a part")]
 
+pub(crate) mod http;
 pub(crate) mod node;
+pub(crate) mod words;
 
 use bytes::Bytes;
 use mqlib::reply::Reply;

@@ -32,9 +32,8 @@ pub(crate) fn make(store: &Path, count: u32, real: u32) -> anyhow::Result<()> {
                 true => hasher.key(&name, &people::node(number))?,
                 false => NodeKey(nobodys_key(number)),
             };
-            let nodes = vec![Node { offset: 0, key, seen: None }];
-            let (aliases, dropped) = (Vec::new(), Box::default());
-            let user = User { name: name.into(), aliases, nodes, dropped };
+            let nodes = vec![Node::new(0, key)];
+            let user = User { name: name.into(), nodes, ..User::default() };
             anyhow::Ok(Edit::User(UserId(number), user))
         };
         let edits = (first..count.min(first + AT_ONCE)).map(edit);

@@ -161,7 +161,7 @@ impl Life {
                 Output::Mark(link, bytes) => {
                     self.broker.handle(self.now, Input::Written(link, bytes));
                 }
-                Output::Settled(..) | Output::Invited(..) => {}
+                Output::Settled(..) | Output::Operated(..) => {}
             }
         }
         Ok(busy)

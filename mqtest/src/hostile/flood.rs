@@ -110,7 +110,11 @@ async fn attack(
     let mut strangers = Strangers::start(kind, rig.addr(), sockets);
     let mut friend = Friend::new(rig.dial())?;
     let mut peak = 0_f64;
-    while start.elapsed().as_secs_f64() < args.seconds {
+    // On a busy machine it takes a while until the server has taken all that it can.
+    let harmless = |open: usize| kind == Kind::Descriptors && open < FILES as usize - 10;
+    while start.elapsed().as_secs_f64() < args.seconds
+        || harmless(open) && start.elapsed().as_secs_f64() < args.seconds + PATIENCE.as_secs_f64()
+    {
         // Out of descriptors nobody gets in: then only that it recovers counts.
         if kind == Kind::Descriptors {
             sleep(PAUSE).await;
@@ -134,7 +138,7 @@ async fn attack(
     }
     put(report, "open_files", "files that the server had open at most", open as f64, "");
     put(report, "peak_mib", "server memory at most", peak, "MiB");
-    if done.attempts == 0 || kind == Kind::Descriptors && open < FILES as usize - 10 {
+    if done.attempts == 0 || harmless(open) {
         report.broken(format!("{name}: this was no attack"));
     }
     for fault in friend.faults.drain(..).take(3) {

@@ -79,6 +79,11 @@ export class Browser {
     return new Promise((resolve, reject) => this.#answers.set(id, { resolve, reject }));
   }
 
+  /** Calls `listener` with method, parameters and session of all that pages tell. */
+  listen(listener) {
+    this.#listeners.push(listener);
+  }
+
   /** Resolves when a page tells of `method`. */
   heard(method, sessionId) {
     return inTime(new Promise((resolve) => {

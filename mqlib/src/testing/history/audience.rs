@@ -106,6 +106,10 @@ pub(super) struct Message {
     meant: Meant,
     /// The first node that takes it has it alone.
     pub(super) to_one: bool,
+    /// Whose node that is.
+    one_of: Option<u32>,
+    /// It is promised, whatever became of its post.
+    pub(super) is_promised: bool,
     /// Nodes that got it.
     pub(super) got: BTreeSet<NodeRef>,
     /// Nodes that are promised it, if the post is acked, and have not acked it.
@@ -120,6 +124,8 @@ impl Default for Message {
             post: None,
             meant: Meant::Nodes(BTreeSet::new()),
             to_one: false,
+            one_of: None,
+            is_promised: false,
             got: BTreeSet::new(),
             missing: BTreeSet::new(),
             done: BTreeSet::new(),
@@ -131,16 +137,14 @@ impl Message {
     /// A message of which the harness knows for which nodes it is.
     pub(super) fn committed(post: Option<PostRef>, nodes: &[NodeRef], to_one: bool) -> Self {
         let nodes: BTreeSet<_> = nodes.iter().copied().collect();
-        Self { post, missing: nodes.clone(), meant: Meant::Nodes(nodes), to_one, ..Self::default() }
+        let one_of = nodes.first().map(|node| node.user).filter(|_| to_one);
+        let (missing, meant) = (nodes.clone(), Meant::Nodes(nodes));
+        Self { post, missing, meant, to_one, one_of, ..Self::default() }
     }
 
     /// What of its post it is: all of one post that were stored once have different ones.
     pub(super) fn purpose(&self) -> (Option<PostRef>, Option<u32>) {
-        let user = match &self.meant {
-            Meant::Nodes(nodes) => nodes.first().map(|node| node.user),
-            Meant::Users(_) => None,
-        };
-        (self.post, user.filter(|_| self.to_one))
+        (self.post, self.one_of)
     }
 
     pub(super) fn got_somewhere(&self) -> bool {
@@ -163,6 +167,12 @@ impl Message {
         self.missing.remove(&node)
     }
 
+    /// It is removed for a node, to which it may be copied again or not. Was it missing there?
+    pub(super) fn removed_for(&mut self, node: NodeRef) -> bool {
+        self.done.insert(node);
+        self.missing.remove(&node)
+    }
+
     /// It was copied to a node while it waited.
     pub(super) fn copied_to(&mut self, node: NodeRef) {
         if !self.done.contains(&node) {
@@ -182,9 +192,9 @@ impl Message {
     }
 
     /// A node is no more; what was for it alone of its user's is another's.
-    pub(super) fn dropped(&mut self, node: NodeRef, heir: NodeRef) {
+    pub(super) fn dropped(&mut self, node: NodeRef, heir: Option<NodeRef>) {
         if self.missing.remove(&node) && self.to_one && self.missing.is_empty() {
-            self.missing.insert(heir);
+            self.missing.extend(heir);
         }
         self.done.remove(&node);
         if let Meant::Nodes(nodes) = &mut self.meant {

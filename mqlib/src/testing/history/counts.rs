@@ -63,7 +63,7 @@ impl Counts {
 
     pub(super) fn count(&mut self, violation: &Violation) {
         let count = match violation {
-            Violation::Lost { .. } => &mut self.lost,
+            Violation::Lost { .. } | Violation::LostBounce { .. } => &mut self.lost,
             Violation::Stray { .. } => &mut self.astray,
             Violation::Corrupted { .. } => &mut self.corrupted,
             Violation::Order { .. } | Violation::SenderOrder { .. } => &mut self.out_of_order,
@@ -74,7 +74,8 @@ impl Counts {
             Violation::Window { .. } => &mut self.beyond_window,
             Violation::Unmarked { .. } => &mut self.unmarked,
             // Those are of a harness, which does not hand them in here.
-            Violation::Forgotten(_)
+            Violation::Removed(_)
+            | Violation::Forgotten(_)
             | Violation::Stuck(_)
             | Violation::Untold { .. }
             | Violation::Miscounted(_)

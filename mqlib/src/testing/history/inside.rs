@@ -85,12 +85,45 @@ impl History {
         }
     }
 
+    /// The post that became this message.
+    pub fn post_of(&self, id: MessageId) -> Option<PostRef> {
+        self.messages.get(&id)?.post
+    }
+
+    /// A message of the server's own is durable that is as good as a post.
+    pub fn promised(&mut self, id: MessageId) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.is_promised = true;
+        }
+    }
+
+    /// A message is about to be removed for `node`, that is not to miss it any more. `Some` if it has
+    /// not acked it: with its post, if it is one.
+    pub fn removed(&mut self, node: NodeRef, id: MessageId) -> Option<Option<PostRef>> {
+        if let Some(receiver) = self.receivers.get_mut(&node) {
+            receiver.purged(id);
+        }
+        let message = self.messages.get_mut(&id)?;
+        message.removed_for(node).then_some(message.post)
+    }
+
+    /// What was acked to its sender, and `node` has not acked.
+    pub fn promised_to(&self, node: NodeRef) -> Vec<(MessageId, PostRef)> {
+        let waits = self
+            .messages
+            .iter()
+            .filter(|(_, message)| self.is_acked(message.post) && message.missing.contains(&node));
+        waits.filter_map(|(id, message)| Some((*id, message.post?))).collect()
+    }
+
     /// Nothing is left of `node`: it is promised nothing any more, and whoever is called so next is
     /// another one.
-    pub fn dropped(&mut self, node: NodeRef, heir: NodeRef) {
+    pub fn dropped(&mut self, node: NodeRef, heir: Option<NodeRef>) {
         for message in self.messages.values_mut() {
             // Committed since it began, and copied to it meanwhile.
-            message.may_pass(node, heir);
+            if let Some(heir) = heir {
+                message.may_pass(node, heir);
+            }
             message.dropped(node, heir);
         }
         self.deleting.retain(|(other, _)| *other != node);

@@ -88,6 +88,13 @@ impl Receiver {
         }
     }
 
+    /// A message is removed for it that it has not acked: it is not in flight any more.
+    pub(super) fn purged(&mut self, id: MessageId) {
+        if let Some(session) = &mut self.session {
+            session.in_flight.remove(&id);
+        }
+    }
+
     /// Its first `count` acks are durable, as far as this connection sent them.
     pub(super) fn durable(&mut self, count: u64) {
         let known = self.acks.partition_point(|&(number, _)| number <= count);

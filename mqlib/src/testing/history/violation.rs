@@ -14,6 +14,17 @@ pub enum Violation {
         /// The node.
         node: NodeRef,
     },
+    /// A sender was told of a removed message, durably, and a node of its never heard.
+    #[error("lost: the bounce {id} never arrived at {node}")]
+    LostBounce {
+        /// The bounce.
+        id: MessageId,
+        /// The node.
+        node: NodeRef,
+    },
+    /// A message was removed that nobody had, and nobody wanted removed, or whose sender is not told.
+    #[error("{0} is removed")]
+    Removed(String),
     /// A node got a message that was not for it, or that nobody posted.
     #[error("astray: {what} at {node}")]
     Stray {

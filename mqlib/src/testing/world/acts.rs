@@ -33,7 +33,7 @@ impl World {
         match (reply.op.as_str(), node) {
             (_, Some(node)) if queued => {
                 let id: Option<MessageId> = reply.id.as_deref().and_then(|id| id.parse().ok());
-                let is_post = reply.op == "deliver";
+                let is_post = reply.op == "deliver" && reply.from.as_deref() != Some("");
                 if id.is_none() || (is_post && !is_intact(&reply.body)) {
                     self.history.corrupted(node.into(), "other contents than were posted");
                 }
@@ -187,25 +187,37 @@ impl World {
             let request = Request::Login { user: name, node: none(), version, takeover };
             return self.ask(link, Op::Login, request, Credential::Empty, key(owner, node));
         }
+        // Of a user that exists, any node lets others be added.
+        let prev = self.some_node(owner);
+        if let Some(prev) = prev {
+            return self.add(number, link, node, prev);
+        }
         if node == 0 {
             let aliases = format!("alias{owner}");
             let (new_node, issue, invite) = (none(), false, None);
             let request = Request::Register { user: name, new_node, issue, aliases, invite };
             return self.ask(link, Op::Register, request, key(owner, 0), Credential::Empty);
         }
-        self.add(number, link, owner, node);
+        self.add(number, link, node, 0);
     }
 
-    pub(super) fn add(&mut self, number: usize, link: LinkId, owner: usize, node: usize) {
+    /// A node that a user has.
+    fn some_node(&self, owner: usize) -> Option<usize> {
+        (0..NODES).find(|node| self.node_id(owner * NODES + node).is_some())
+    }
+
+    /// Adds a node of the client's user by another one.
+    pub(super) fn add(&mut self, number: usize, link: LinkId, node: usize, prev: usize) {
+        let owner = number / NODES;
         let none = || NodeName::new(String::new());
         let (user, new_node, prev_node) = (user(owner), none(), none());
         let request = Request::AddNode { user, new_node, issue: false, prev_node };
         let from = match self.clients[number].logged_in {
             true => self.node_id(number),
-            false => self.node_id(owner * NODES),
+            false => self.node_id(owner * NODES + prev),
         };
         let waiting_before = from;
-        self.ask(link, Op::AddNode, request, key(owner, node), key(owner, 0));
+        self.ask(link, Op::AddNode, request, key(owner, node), key(owner, prev));
         let to = self.node_id(owner * NODES + node);
         if let (Some(from), Some(to), Some(server)) = (waiting_before, to, &mut self.server)
             && from != to
@@ -217,16 +229,19 @@ impl World {
 
     pub(super) fn add_node(&mut self, number: usize, link: LinkId) {
         // The answers to two would be mistaken for each other.
-        if std::mem::replace(&mut self.clients[number].asking, true) {
+        if self.clients[number].asking {
             return;
         }
-        let node = self.rng.random_range(1..NODES);
-        self.add(number, link, number / NODES, node);
+        let node = self.rng.random_range(0..NODES);
+        if let Some(prev) = self.some_node(number / NODES) {
+            self.clients[number].asking = true;
+            self.add(number, link, node, prev);
+        }
     }
 
-    /// Drops a node of the client's user, perhaps its own; never the first, by which others are added.
+    /// Drops a node of the client's user, perhaps its own.
     fn drop_node(&mut self, number: usize, link: LinkId) {
-        let node = number / NODES * NODES + self.rng.random_range(1..NODES);
+        let node = number / NODES * NODES + self.rng.random_range(0..NODES);
         let Some(dropped) = self.node_id(node).filter(|_| self.clients[number].speaks_v2) else {
             return;
         };

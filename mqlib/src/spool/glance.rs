@@ -1,0 +1,100 @@
+//! A look at messages: how long each is, and who sent it.
+
+use super::job::{ReadMessage, Shop, missing};
+use super::{LINE, Wanted, file_name};
+use crate::header;
+use crate::id::MessageId;
+use bytes::Bytes;
+use std::io;
+
+/// How often a message is read before it is given up.
+const TRIES: usize = 3;
+
+/// What is seen of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    /// The message.
+    pub id: MessageId,
+    /// Is it for one node of its user only?
+    pub to_one: bool,
+    /// Its length in bytes, as it is delivered.
+    pub len: usize,
+    /// Its JSON header, if that was wanted.
+    pub header: Bytes,
+}
+
+/// What a look came to.
+#[derive(Debug, Default)]
+pub struct Glanced {
+    /// The messages that are there.
+    pub seen: Vec<Glance>,
+    /// Those that turned out to be damaged, and are in quarantine now: each with whether it is for one
+    /// node only, its length, and what is wrong with it.
+    pub damaged: Vec<(MessageId, bool, usize, String)>,
+}
+
+impl Shop<'_> {
+    /// Looks at messages in a directory. With their headers they are read, one at a time, and verified.
+    pub(super) fn glance(
+        &mut self,
+        directory: &str,
+        wanted: &[(MessageId, bool)],
+        headers: bool,
+    ) -> io::Result<Glanced> {
+        let mut glanced = Glanced::default();
+        if !headers {
+            let names: Vec<_> = wanted.iter().map(|(id, one)| file_name(*id, *one)).collect();
+            for (&(id, to_one), len) in wanted.iter().zip(self.disk.lengths(directory, &names)) {
+                match len {
+                    Err(error) if missing(&error) => {}
+                    len => {
+                        let len = (len? as usize).saturating_sub(LINE);
+                        glanced.seen.push(Glance { id, to_one, len, header: Bytes::new() });
+                    }
+                }
+            }
+            return Ok(glanced);
+        }
+        for &(id, to_one) in wanted {
+            match self.read_at_last(directory, id, to_one)? {
+                None | Some(ReadMessage::Missing) => {}
+                Some(ReadMessage::Damaged { why, len, to_one }) => {
+                    glanced.damaged.push((id, to_one, len, why));
+                }
+                Some(ReadMessage::Whole(message)) => {
+                    // Without the body, which it would keep in memory.
+                    let header = header::split(&message).map(|(header, _)| header);
+                    let header = Bytes::copy_from_slice(header.unwrap_or_default());
+                    glanced.seen.push(Glance { id, to_one, len: message.len(), header });
+                }
+            }
+        }
+        Ok(glanced)
+    }
+
+    /// Reads a message; one that cannot be read goes to the quarantine, so that it is in nobody's way.
+    fn read_at_last(
+        &mut self,
+        directory: &str,
+        id: MessageId,
+        to_one: bool,
+    ) -> io::Result<Option<ReadMessage>> {
+        let mut failed = None;
+        for _ in 0..TRIES {
+            let (mut read, full) = self.read(directory, &[Wanted { id, to_one, staged: None }]);
+            match (read.pop(), full) {
+                (_, Some(full)) => return Err(full),
+                (Some((_, Ok(read))), None) => return Ok(Some(read)),
+                (Some((_, Err(error))), None) => failed = Some(error),
+                (None, None) => return Ok(None),
+            }
+        }
+        let Some(error) = failed else { return Ok(None) };
+        let name = file_name(id, to_one);
+        let len = self.disk.lengths(directory, std::slice::from_ref(&name)).pop();
+        let len = len.and_then(Result::ok).map_or(0, |len| (len as usize).saturating_sub(LINE));
+        let why = format!("not to be read: {error}");
+        self.quarantine(&format!("{directory}/{name}"), &why)?;
+        Ok(Some(ReadMessage::Damaged { why, len, to_one }))
+    }
+}
