@@ -127,9 +127,10 @@ fn warn_of_permissions(key: &Path) {
     let Ok(metadata) = std::fs::metadata(key) else { return };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
+        let mode = format!("{mode:04o}");
         tracing::warn!(
             file = %key.display(),
-            mode = format!("{mode:04o}"),
+            mode,
             "everybody on this machine can use this private key: chmod 600"
         );
     }
