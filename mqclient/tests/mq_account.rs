@@ -5,7 +5,8 @@
 
 mod shell;
 
-use mqserver::control::{self, Invitations, Question};
+use mqserver::api::invitations::{Invitations, Wanted};
+use mqserver::control::{Client, path};
 use shell::{Server, Shell, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -150,7 +151,9 @@ fn an_invitation_is_read_from_a_pipe() {
     let server = Server::start_with("[accounts]\nregistration = \"invite\"");
     let shell = Shell::new(&server);
     shell.mq(&["register", "alice"]).fails(4);
-    let made: Invitations = control::ask(server.store(), Question::Invite(1, 3600)).unwrap();
+    let wanted = Wanted { count: 1, expires_s: 3600 };
+    let mut operator = Client::connect(server.store()).unwrap();
+    let made: Invitations = operator.post(&path(&["invitations"]), &wanted).unwrap();
     shell.mq_reading(&["register", "--invite", "alice"], made.invites[0].as_bytes()).ok();
     shell.mq(&["post", "alice", "x"]).ok();
 }

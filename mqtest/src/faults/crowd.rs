@@ -150,9 +150,15 @@ impl Crowd {
     pub(crate) async fn look_for_users(&mut self, addr: SocketAddr) {
         let newest = self.registered.saturating_sub(2).max(self.manner.members)..self.registered;
         for user in newest {
-            let taken = register(addr, user).await;
-            if !matches!(taken, Err(mqclient::Error::UserExists)) {
-                self.complaints.push(format!("user {user} was registered and is forgotten"));
+            match register(addr, user).await {
+                Err(mqclient::Error::UserExists) => {}
+                Ok(()) => {
+                    self.complaints.push(format!("user {user} was registered and is forgotten"));
+                }
+                Err(error) => {
+                    self.complaints
+                        .push(format!("nobody says whether user {user} is there: {error}"));
+                }
             }
         }
     }
