@@ -71,8 +71,8 @@ pub fn check(
     };
     check.top()?;
     check.directory()?;
-    let staged = check.journal()?;
-    check.messages(&staged)?;
+    let held = check.journal()?;
+    check.messages(&held)?;
     check.links()?;
     check.posted()?;
     check.quarantine()?;

@@ -140,10 +140,20 @@ pub(crate) fn staged_message(mut content: Vec<u8>, staged: &Staged) -> Result<By
 #[error("damaged: {0}")]
 pub struct Damaged(&'static str);
 
+const SHORT: &str = "shorter than its first line";
+const LENGTH: &str = "its length is wrong";
+
+impl Damaged {
+    /// There is more or less of it than there should be, as of a file that is being written.
+    pub(crate) fn is_of_length(&self) -> bool {
+        [SHORT, LENGTH].contains(&self.0)
+    }
+}
+
 /// The message in a file's content, if all of it is there and right.
 pub fn parse(content: Vec<u8>) -> Result<Bytes, Damaged> {
     let content = Bytes::from(content);
-    let first = content.get(..LINE).ok_or(Damaged("shorter than its first line"))?;
+    let first = content.get(..LINE).ok_or(Damaged(SHORT))?;
     let message = content.slice(LINE..);
     let expected = line_of(&message);
     if first == expected.as_bytes() {
@@ -153,7 +163,7 @@ pub fn parse(content: Vec<u8>) -> Result<Bytes, Damaged> {
     Err(if first[length..] == expected.as_bytes()[length..] {
         Damaged("its checksum is wrong")
     } else {
-        Damaged("its length is wrong")
+        Damaged(LENGTH)
     })
 }
 

@@ -169,6 +169,25 @@ async fn a_damaged_message_is_found_and_its_repair_keeps_it() {
 }
 
 #[tokio::test]
+async fn a_file_that_a_kill_left_unfinished_is_noted_and_the_next_start_finishes_it() {
+    let store = used(false).await;
+    let file = store.files("bob,0")[0].clone();
+    let whole = fs::read(&file).unwrap();
+    let path = format!("spool/bob,0/{}", file.file_name().unwrap().to_str().unwrap());
+    change(&store, &path, |content| content.truncate(20));
+    let output = check(&store, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("the next start does it again"), "{}", stdout(&output));
+    let server = Server::start(&store);
+    common::eventually("the file", || fs::read(&file).is_ok_and(|now| now == whole)).await;
+    server.stop();
+    // Of what the journal does not hold any more it is damage.
+    fs::write(&file, &whole[..20]).unwrap();
+    fs::rename(&file, file.with_file_name("0".repeat(31) + "1")).unwrap();
+    is_found(&store, &format!("spool/bob,0/{}1", "0".repeat(31)), "shorter than its first line");
+}
+
+#[tokio::test]
 async fn a_damaged_record_is_found_and_the_others_are_taken_up() {
     for kill in [false, true] {
         let store = used(kill).await;

@@ -2,18 +2,34 @@
 
 use super::{Check, CheckError, Weight};
 use crate::disk::Kind;
+use crate::id::MessageId;
 use crate::journal::{self, Survey};
 use crate::spool::{self, Staged};
 use crate::store::{OpenError, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 const ROOT: &str = "journal";
 
+/// What the journal holds for the spool.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The large messages that it has the heads of.
+    pub(super) staged: BTreeMap<u64, Staged>,
+    /// All messages.
+    pub(super) posts: HashSet<MessageId>,
+}
+
+impl Held {
+    fn of(survey: Survey) -> Self {
+        Self { staged: survey.staged, posts: survey.posts }
+    }
+}
+
 impl Check<'_> {
-    /// Looks at the journal; the large messages that it holds the heads of.
-    pub(super) fn journal(&mut self) -> Result<BTreeMap<u64, Staged>, CheckError> {
+    /// Looks at the journal; what it holds.
+    pub(super) fn journal(&mut self) -> Result<Held, CheckError> {
         if !self.stands(ROOT, Kind::Directory)? {
-            return Ok(BTreeMap::new());
+            return Ok(Held::default());
         }
         let mut regular = true;
         self.for_each(ROOT, |check, name| {
@@ -26,13 +42,13 @@ impl Check<'_> {
             Ok(())
         })?;
         if !regular {
-            return Ok(BTreeMap::new());
+            return Ok(Held::default());
         }
         let survey =
             journal::survey(self.disk).map_err(|error| CheckError::Store(error.to_string()))?;
         self.counts.records += survey.records;
         if survey.wrong.is_empty() {
-            return Ok(survey.staged);
+            return Ok(Held::of(survey));
         }
         // Whoever the messages are for has to be known.
         if self.mend.is_none() || !self.knows_users {
@@ -40,10 +56,10 @@ impl Check<'_> {
                 let refused = if survey.refused { ": no server starts on it" } else { "" };
                 self.wrong(path, format!("{text}{refused}"));
             }
-            return Ok(survey.staged);
+            return Ok(Held::of(survey));
         }
         self.take_up(&survey)?;
-        Ok(BTreeMap::new())
+        Ok(Held::default())
     }
 
     /// Files what the journal holds, and makes its ring whole.

@@ -1,6 +1,7 @@
 //! The spool: every queue's directory, every message's name, checksum and length, and the large
 //! bodies on their way in.
 
+use super::journal::Held;
 use super::{Check, CheckError, directory};
 use crate::disk::Kind;
 use crate::spool::{self, Staged};
@@ -8,22 +9,21 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 impl Check<'_> {
-    /// Looks at all of the spool; `staged` are the large messages that the journal
-    /// holds the heads of.
-    pub(super) fn messages(&mut self, staged: &BTreeMap<u64, Staged>) -> Result<(), CheckError> {
+    /// Looks at all of the spool.
+    pub(super) fn messages(&mut self, held: &Held) -> Result<(), CheckError> {
         if !self.stands(spool::ROOT, Kind::Directory)? {
             return Ok(());
         }
         self.for_each(spool::ROOT, |check, name| {
             let path = format!("{}/{name}", spool::ROOT);
             if path == spool::STAGED {
-                return check.staged(staged);
+                return check.staged(&held.staged);
             }
-            check.queue(&path)
+            check.queue(&path, held)
         })
     }
 
-    fn queue(&mut self, path: &str) -> Result<(), CheckError> {
+    fn queue(&mut self, path: &str, held: &Held) -> Result<(), CheckError> {
         if !self.stands(path, Kind::Directory)? {
             return Ok(());
         }
@@ -33,7 +33,7 @@ impl Check<'_> {
         self.for_each(path, |check, name| {
             let path = format!("{path}/{name}");
             match spool::parse_name(name) {
-                Some(_) => check.message(&path),
+                Some((id, _)) => check.message(&path, held.posts.contains(&id)),
                 None => {
                     check.looked();
                     check.wrong(&path, "it is no message; nobody touches it");
@@ -43,13 +43,19 @@ impl Check<'_> {
         })
     }
 
-    fn message(&mut self, path: &str) -> Result<(), CheckError> {
+    /// Looks at a message; the journal may hold it, too.
+    fn message(&mut self, path: &str, is_held: bool) -> Result<(), CheckError> {
         if !self.stands(path, Kind::File)? {
             return Ok(());
         }
         self.counts.messages += 1;
         match self.disk.read(path).map(spool::parse) {
             Ok(Ok(_)) => Ok(()),
+            // A server was killed while it wrote it.
+            Ok(Err(error)) if is_held && error.is_of_length() => {
+                self.note(path, "it was not written to its end; the next start does it again");
+                Ok(())
+            }
             Ok(Err(error)) => self.damaged(path, &error.to_string()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => {

@@ -4,9 +4,10 @@ use super::head::{Head, Read};
 use super::record::Record;
 use super::{Heads, OpenError, count, look, path, read_head, replay, whole};
 use crate::disk::{BLOCK, Disk};
+use crate::id::MessageId;
 use crate::spool::{Content, Staged};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What the journal looks like.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Survey {
     pub records: u64,
     /// The large messages among them, by the numbers of their bodies' files.
     pub staged: BTreeMap<u64, Staged>,
+    /// All messages among them.
+    pub posts: HashSet<MessageId>,
     /// What is wrong, each with the path it is about.
     pub wrong: Vec<(String, String)>,
     /// Segments that have no head to be believed: not even a repair can read them.
@@ -140,6 +143,10 @@ impl Survey {
             self.is_long_enough(disk, &path, head)?;
             let found = read(disk, &path, head, live.get(number + 1).map(|(_, next)| next))?;
             self.records += found.records.len() as u64;
+            self.posts.extend(found.records.iter().filter_map(|record| match record {
+                Record::Post(post) => Some(post.id),
+                _ => None,
+            }));
             self.staged.extend(found.records.iter().filter_map(|record| match record {
                 Record::Post(post) => match &post.content {
                     Content::Staged(staged) => Some((staged.number, staged.clone())),
