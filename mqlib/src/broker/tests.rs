@@ -203,6 +203,15 @@ impl Server {
         link
     }
 
+    /// Pings an alias; what the ack says is wrong.
+    fn ping(&mut self, link: LinkId, alias: &str) -> Option<String> {
+        let content = Content { etc: None, body: Bytes::new() };
+        let (id, alias) = ("ping".to_owned(), alias.to_owned());
+        let request = Request::Ping { id, alias, no_nodes: true, content };
+        self.ask(link, Op::Ping, request, Credential::Empty, Credential::Empty);
+        self.last(link).error.clone()
+    }
+
     /// Posts to users; what the ack says is wrong.
     fn post(&mut self, link: LinkId, id: &str, to: &[(&str, Kind)]) -> Option<String> {
         let to = to.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
@@ -443,6 +452,8 @@ fn the_last_node_of_a_user_is_dropped_by_the_operator_and_its_queue_bounced() {
         server.post(alice, "4", &[("bob", Kind::OneNode)]).as_deref(),
         Some("bob: no nodes")
     );
+    // Whose alias it is stays a secret.
+    assert_eq!(server.ping(alice, "al-bob").as_deref(), Some("al-bob: no nodes"));
     assert_eq!(server.operate(Operation::DeleteUser("bob".into())), Ok(Operated::Done));
     server.register("bob");
     server.ack(alice);
