@@ -247,6 +247,7 @@ impl Store {
     fn write(&mut self, now: Duration, batch: Batch) -> Result<(), Fatal> {
         if !batch.edits.is_empty() {
             self.registry.commit(batch.edits.iter())?;
+            self.edits += 1;
         }
         let epoch = self.journal.write().map_err(Fatal::Journal)?;
         for post in batch.posts {
