@@ -126,6 +126,8 @@ pub struct Store {
     drops: Vec<Dropping>,
     measuring: HashMap<u64, Measuring>,
     backup: Option<BackingUp>,
+    /// Commits of the directory in this life.
+    edits: u64,
     /// Queues that are to be looked through, and have to wait.
     findings: Vec<Finding>,
     holds: Holds,
@@ -204,6 +206,7 @@ impl Store {
             drops: Vec::new(),
             measuring: HashMap::new(),
             backup: None,
+            edits: 0,
             findings: Vec::new(),
             holds: Holds::default(),
             recent: Recent::default(),

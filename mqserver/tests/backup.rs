@@ -85,6 +85,21 @@ async fn read(server: std::net::SocketAddr, user: &'static str, book: Arc<Book>)
     client.close().await;
 }
 
+/// Changes the directory all the time.
+async fn edit(server: std::net::SocketAddr, book: Arc<Book>) {
+    let mut client = Client::connect(server, Framing::Raw).await;
+    client.log_in("member", "n0").await;
+    let mut number = 0;
+    while !book.stop.load(Ordering::Relaxed) {
+        number += 1;
+        let aliases = format!("m{number}");
+        let header =
+            json!({"op": "register", "userId": "member", "newNode": "", "aliases": aliases});
+        client.send(&header, b"").await;
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
 /// A server with posters and a reader at work.
 async fn under_load() -> (Store, Server, Arc<Book>, Vec<tokio::task::JoinHandle<()>>) {
     let store = Store::with("[journal]\nsegments = 4\nsegment_mib = 4\n");
@@ -102,8 +117,9 @@ async fn under_load() -> (Store, Server, Arc<Book>, Vec<tokio::task::JoinHandle<
         tasks.push(tokio::spawn(post(server.address, name, book.clone())));
     }
     tasks.push(tokio::spawn(read(server.address, "reader", book.clone())));
+    tasks.push(tokio::spawn(edit(server.address, book.clone())));
     let count = || book.count.load(Ordering::Relaxed);
-    common::eventually("posts", || count() > 300).await;
+    common::eventually("posts", || count() > 200).await;
     (store, server, book, tasks)
 }
 

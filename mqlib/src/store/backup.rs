@@ -15,9 +15,8 @@ use crate::id::MessageId;
 use crate::journal::{Journal, Record};
 use crate::node::NodeId;
 use crate::posted;
-use crate::registry::{self, Birth, Registry, RegistryError};
+use crate::registry::{Birth, Registry, RegistryError};
 use crate::store::{Fatal, OpenError, StoreConfig};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 
@@ -41,8 +40,6 @@ impl BackingUp {
 pub struct Snapshot {
     /// No later message belongs to the backup.
     pub up_to: MessageId,
-    /// The file of the directory's database.
-    pub directory: Bytes,
     /// What nodes have posted lately and their files may not tell, the oldest first.
     pub posted: HashMap<NodeId, Vec<posted::Entry>>,
 }
@@ -57,9 +54,8 @@ impl Store {
         free
     }
 
-    /// What a backup has besides the spool, as soon as that has its messages; `None` before. The
-    /// database is read meanwhile, so this takes a moment: some ms for 100,000 users.
-    pub fn snapshot(&mut self, disk: &dyn Disk) -> Option<io::Result<Snapshot>> {
+    /// What a backup has besides the spool, as soon as that has its messages; `None` before.
+    pub fn snapshot(&mut self) -> Option<Snapshot> {
         let up_to = self.backup.as_ref()?.up_to;
         let unfiled = |entry: &Entry| entry.id <= up_to;
         if self.index.iter().next().is_some_and(unfiled) || self.is_emptying() {
@@ -68,10 +64,13 @@ impl Store {
         if let Some(backup) = &mut self.backup {
             backup.filed = true;
         }
-        // Nothing is written to it but by a commit, and a commit is durable when it returns.
-        let directory = disk.read(registry::PATH).map(Bytes::from);
-        let posted = self.recent.all();
-        Some(directory.map(|directory| Snapshot { up_to, directory, posted }))
+        Some(Snapshot { up_to, posted: self.recent.all() })
+    }
+
+    /// How often the directory's database was written to in this life. Between two calls that tell the
+    /// same its file can be read by anyone, whole and durable.
+    pub fn edits(&self) -> u64 {
+        self.edits
     }
 
     /// The backup is taken, or given up.

@@ -250,6 +250,7 @@ impl Store {
     fn write(&mut self, now: Duration, batch: Batch) -> Result<(), Fatal> {
         if !batch.edits.is_empty() {
             self.registry.commit(batch.edits.iter())?;
+            self.edits += 1;
         }
         self.totals.written += self.journal.batched().next_multiple_of(BLOCK) as u64;
         let epoch = self.journal.write().map_err(Fatal::Journal)?;

@@ -34,6 +34,8 @@ const STALLED: Duration = Duration::from_secs(60);
 const FILING: Duration = Duration::from_secs(60);
 /// How often it is asked whether it has.
 const LOOK: Duration = Duration::from_millis(10);
+/// How often the directory's database is read before nobody may write to it meanwhile.
+const TRIES: usize = 3;
 
 /// Why a backup was not begun. Told to the operator.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +74,11 @@ pub(crate) async fn stream(
     }
     let ending = Ending(inquiry.clone());
     let snapshot = snapshot(operator).await?;
-    let directory = {
-        let content = snapshot.directory.clone();
-        let look = move || Registry::look_into(&content);
-        tokio::task::spawn_blocking(look).await.map_err(io::Error::other)??
-    };
+    // Behind the snapshot: a message that is in the spool has its user there, unless that was deleted.
+    let database = database(operator).await?;
+    let content = database.clone();
+    let look = move || Registry::look_into(&content);
+    let directory = tokio::task::spawn_blocking(look).await.map_err(io::Error::other)??;
     let (disk, store) = (operator.disk().clone(), operator.store().to_owned());
     let (chunks, taken) = mpsc::channel(CHUNKS);
     let out = Pipe { chunks, handle: Handle::current(), chunk: BytesMut::new() };
@@ -84,7 +86,8 @@ pub(crate) async fn stream(
         // Until here.
         let _ending = ending;
         let (end, handle) = (out.chunks.clone(), out.handle.clone());
-        let mut take = Take { disk, store, directory, snapshot, started, damaged: 0, messages: 0 };
+        let mut take =
+            Take { disk, store, database, directory, snapshot, started, damaged: 0, messages: 0 };
         match take.write(out) {
             Ok(manifest) => tracing::info!(
                 "a backup was taken: {} messages, {} users, {} MiB",
@@ -105,14 +108,30 @@ pub(crate) async fn stream(
 async fn snapshot(operator: &Operator) -> Result<Snapshot, TakeError> {
     let start = Instant::now();
     while start.elapsed() < FILING {
-        let disk = operator.disk().clone();
-        let asked = operator.inquiry().ask(move |store| store.snapshot(&*disk)).await;
+        let asked = operator.inquiry().ask(|store| store.snapshot()).await;
         if let Some(snapshot) = asked.ok_or(Stopping)? {
-            return Ok(snapshot?);
+            return Ok(snapshot);
         }
         sleep(LOOK).await;
     }
     Err(TakeError::NotFiled)
+}
+
+/// The file of the directory's database, as a commit left it.
+async fn database(operator: &Operator) -> Result<Bytes, TakeError> {
+    let edits = async || operator.inquiry().ask(|store| store.edits()).await.ok_or(Stopping);
+    let disk = operator.disk().clone();
+    for _ in 0..TRIES {
+        let (before, disk) = (edits().await?, disk.clone());
+        let read = tokio::task::spawn_blocking(move || disk.read(registry::PATH));
+        let content = read.await.map_err(io::Error::other)??;
+        if edits().await? == before {
+            return Ok(content.into());
+        }
+    }
+    // Somebody edits all the time: nobody does while the thread that commits reads it.
+    let read = operator.inquiry().ask(move |_| disk.read(registry::PATH)).await;
+    Ok(read.ok_or(Stopping)??.into())
 }
 
 /// Hands on bytes to a task, and waits while that has enough.
@@ -148,6 +167,8 @@ impl Write for Pipe {
 struct Take {
     disk: Arc<FsDisk>,
     store: PathBuf,
+    /// The file of its database.
+    database: Bytes,
     directory: Directory,
     snapshot: Snapshot,
     /// When it was begun, in ms since 1970.
@@ -160,7 +181,7 @@ impl Take {
     fn write(&mut self, out: impl Write) -> io::Result<Manifest> {
         let mut archive = Archive::new(out);
         let time = self.started / 1000;
-        archive.file(registry::PATH, time, &self.snapshot.directory)?;
+        archive.file(registry::PATH, time, &self.database)?;
         for name in SINGLE.into_iter().filter(|name| *name != registry::PATH) {
             if let Some(content) = self.single(name)? {
                 archive.file(name, time, &content)?;
