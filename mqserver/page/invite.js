@@ -29,7 +29,7 @@ export async function invite(view) {
     const { invites, expires, registration } = await view.api('invitations', { method: 'POST', body });
     made.replaceChildren(
       el('h2', {}, count(invites.length, 'invitation')),
-      el('p', {}, `Good until ${new Date(expires).toLocaleString()}. They are shown only now. ${NEEDED[registration] ?? ''}`),
+      el('p', {}, `Good until ${new Date(expires).toLocaleString()}. Shown only now. ${NEEDED[registration] ?? ''}`),
       invites.length > 1 ? el('p', {}, button('Copy all', () => copy(invites))) : '',
       el('ul', { class: 'tokens' }, invites.map((token) => el('li', {}, el('code', {}, token), button('Copy', () => copy([token]), undefined, `Copy ${token}`)))));
     return invites.length;
