@@ -35,8 +35,8 @@ pub struct Directory {
     invitations: HashMap<InvitationKey, u64>,
     /// The next user's number.
     next_user: u32,
-    /// Nodes of all users.
-    nodes: usize,
+    /// How many users there are, and nodes of theirs.
+    count: (usize, usize),
     limits: AccountLimits,
 }
 
@@ -222,9 +222,10 @@ impl Directory {
     }
 
     fn put_user(&mut self, id: UserId, user: User) {
-        self.nodes += user.nodes.len();
+        self.uncount(id);
+        self.count.0 += usize::from(!user.deleted);
+        self.count.1 += user.nodes.len();
         if let Some(before) = self.users.get(id) {
-            self.nodes -= before.nodes.len();
             for alias in &before.aliases {
                 self.aliases.remove(alias);
             }
@@ -237,7 +238,15 @@ impl Directory {
         self.users.insert(id, user);
     }
 
+    fn uncount(&mut self, id: UserId) {
+        if let Some(user) = self.users.get(id) {
+            self.count.0 -= usize::from(!user.deleted);
+            self.count.1 -= user.nodes.len();
+        }
+    }
+
     fn remove_user(&mut self, id: UserId) {
+        self.uncount(id);
         let Some(user) = self.users.get(id) else { return };
         for alias in &user.aliases {
             self.aliases.remove(alias);
@@ -286,12 +295,12 @@ impl Directory {
 
     /// How many users there are.
     pub fn user_count(&self) -> usize {
-        self.names.len()
+        self.count.0
     }
 
     /// How many nodes they have.
     pub fn node_count(&self) -> usize {
-        self.nodes
+        self.count.1
     }
 
     /// Who is in which list, and how.
@@ -705,6 +714,12 @@ mod tests {
         directory.edit_list(own, "list", "remove", &["u1"]).unwrap();
         directory.edit_list(other, "list", "remove", &["u2"]).unwrap();
         assert_eq!(counts(&directory), (2, 2, 0));
+        directory.delete_user(own);
+        assert_eq!(counts(&directory), (1, 1, 0));
+        // Until all that is left of it is gone, nothing of it counts any more; nor after.
+        directory.free(NodeId { user: own, offset: 1 });
+        assert!(directory.user(own).is_none());
+        assert_eq!(counts(&directory), (1, 1, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The log: one line a fact, on standard error, as text or as JSON.
 //!
-//! A line is a sentence, which is the same each time, and fields with what it is about: numbers,
-//! addresses, paths, errors. No password, no token and no part of a message is ever a field.
+//! A line is a sentence, and fields with what it is about: numbers, addresses, paths, errors. No
+//! password, no token and no part of a message is in either.
 //! systemd's journal is told how serious a line is, and brings the time itself.
 
 use crate::config::live::Live;

@@ -3,11 +3,13 @@
 
 mod common;
 
+use common::node::Node;
 use common::{Client, Framing, PATIENCE, SMALL, Server, Store, eventually, program, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -242,6 +244,47 @@ async fn traffic_is_counted_once_and_by_what_it_was() {
 }
 
 #[tokio::test]
+async fn what_is_posted_or_delivered_again_is_counted_apart() {
+    let store = Store::with(&format!("{SMALL}[limits]\nredelivery_s = 1\n"));
+    let server = Server::start_with_admin(&store);
+    Client::register(&server, "alice", "").await;
+    let v2 = json!({"v": 2});
+    let (mut alice, _) = Node::login(&server, Framing::WebSocket, "alice", "n0", &v2).await;
+    let post = json!({"op": "post", "id": "1", "to": {"alice": 1}});
+    alice.send(&post).await;
+    let (mut acks, mut deliveries) = (Vec::new(), Vec::new());
+    while deliveries.len() < 2 {
+        let message = alice.next().await;
+        match message["op"].as_str().unwrap() {
+            "deliver" => deliveries.push(message),
+            "ack" => {
+                if acks.is_empty() {
+                    alice.send(&post).await;
+                }
+                acks.push(message);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((acks.len(), &acks[1]["dup"]), (2, &json!(true)), "{acks:?}");
+    assert_eq!(deliveries[1]["redelivered"], 1, "{deliveries:?}");
+    alice.ack(&[&deliveries[0]["id"]]).await;
+    alice.barrier().await;
+    let samples = samples(&server).await;
+    for (name, value) in [
+        ("mqserver_reposts_total", 1.0),
+        ("mqserver_messages_committed_total", 1.0),
+        ("mqserver_deliveries_total", 1.0),
+        ("mqserver_redeliveries_total", 1.0),
+        ("mqserver_acks_total", 1.0),
+        // A delivery is timed when it is first sent.
+        ("mqserver_post_delivery_seconds_count", 1.0),
+    ] {
+        assert_eq!(samples[name], value, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_waits_is_known_after_a_restart_and_grows_and_shrinks_with_the_queues() {
     let store = Store::new();
     let server = Server::start_with_admin(&store);
@@ -396,7 +439,15 @@ async fn each_line_of_the_log_is_json_without_a_secret_whatever_happens() {
     eventually("a warning", || server.log().contains("connections are refused")).await;
     drop(crowd);
     drop(noisy);
-    get(server.admin.unwrap(), "/metrics").await;
+    let samples = samples(&server).await;
+    for name in [
+        "mqserver_limit_hits_total{limit=\"limits.connections\"}",
+        "mqserver_quits_total{reason=\"too_many_connections\"}",
+        "mqserver_quits_total{reason=\"invalid_json\"}",
+        "mqserver_handshakes_failed_total{handshake=\"websocket\"}",
+    ] {
+        assert!(samples[name] >= 1.0, "{name}");
+    }
     server.signal(Signal::TERM);
     eventually("the stop", || server.log().contains("\"stopping\"")).await;
     let log = server.log();
@@ -441,6 +492,28 @@ async fn the_level_of_the_log_is_what_the_configuration_says_unless_the_environm
         common::stderr(&output).contains("log.level = \"loud\" is not \"error\", \"warn\""),
         "{output:?}"
     );
+}
+
+#[tokio::test]
+async fn the_journal_is_told_how_serious_a_line_is_and_knows_the_time_itself() {
+    let store = Store::with(&format!("{SMALL}[spool]\nmin_free_mib = 1048576\n"));
+    // The journal's socket is known by its numbers; here they are the log's.
+    let log = std::fs::File::create(store.outside().join("log")).unwrap().metadata().unwrap();
+    let mut command = program();
+    command.env("JOURNAL_STREAM", format!("{}:{}", log.dev(), log.ino()));
+    let mut server = Server::start_with(&store, command, "off");
+    let header = json!({"op": "register", "userId": "bob", "newNode": "n0", "aliases": ""});
+    let mut first = Client::connect(server.address, Framing::Raw).await;
+    first.send(&header, b"").await;
+    eventually("a warning", || server.log().contains("disk is full")).await;
+    server.signal(Signal::TERM);
+    assert!(server.ended(PATIENCE).unwrap().success());
+    let log = server.log();
+    let starts =
+        ["<6> INFO mqserver::server: serving version=", "<4> WARN mqserver::post_office: "];
+    for (line, start) in log.lines().zip(starts) {
+        assert!(line.starts_with(start), "{log}");
+    }
 }
 
 #[cfg(feature = "otel")]

@@ -1,4 +1,4 @@
-//! The pages, which need no token: none of them holds a name, a message or a secret.
+//! The pages. Those of a monitor need no token: none of them holds a name, a message or a secret.
 
 use super::ready::Health;
 use super::{Metrics, text};

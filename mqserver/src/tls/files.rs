@@ -127,9 +127,11 @@ fn warn_of_permissions(key: &Path) {
     let Ok(metadata) = std::fs::metadata(key) else { return };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
+        let mode = format!("{mode:04o}");
         tracing::warn!(
-            "{}: everybody on this machine can use this private key (mode {mode:04o}): chmod 600",
-            key.display()
+            file = %key.display(),
+            mode,
+            "everybody on this machine can use this private key: chmod 600"
         );
     }
 }
