@@ -616,6 +616,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_purged_in_flight_keeps_its_place_until_its_ack_which_counts_no_more_or_until_it_is_due()
+     {
+        let limits = Limits { unwritten: 1 << 20, ..limits() };
+        let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 2, PATIENCE);
+        let now = Duration::ZERO;
+        assert!(matches!(queue.next(now, &mut Owners::new(), &limits), Some(Step::List(_))));
+        queue.listed(Vec::new(), None, &limits);
+        let mut ids = IdSource::new(0, MessageId::ZERO);
+        let ids: Vec<_> = (1..=5).map(|nth| ids.next(nth)).collect();
+        for &id in &ids {
+            let message = Some(Bytes::from(vec![0; 10]));
+            queue.push(Item { id, to_one: false, message }, &limits);
+        }
+        assert_eq!(steps(&mut queue, now, &limits).0, 20);
+        queue.purge(ids[0]);
+        queue.purge(ids[2]);
+        assert_eq!(steps(&mut queue, now, &limits).0, 0);
+        assert_eq!(queue.ack(ids[0]), None);
+        assert_eq!(steps(&mut queue, now, &limits).0, 10);
+        assert!(queue.ack(ids[3]).is_some());
+        queue.purge(ids[1]);
+        assert_eq!(steps(&mut queue, now, &limits).0, 10);
+        let late = Duration::from_secs(11);
+        assert!(queue.next_retry().is_some_and(|at| at <= late));
+        assert!(queue.ack(ids[4]).is_some());
+        queue.retry(late, &limits);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
     fn what_is_due_again_waits_for_a_link_that_writes_nothing_and_bodies_are_forgotten() {
         let limits = limits();
         let (mut queue, ..) = clogged(&limits);

@@ -146,6 +146,8 @@ mod tests {
             Quit::NodeActive,
             Quit::TakenOver,
             Quit::NodeDropped,
+            Quit::UserDeleted,
+            Quit::UserDisabled,
             Quit::LoginTimeout,
             Quit::Storage,
             Quit::MessageTooLarge,

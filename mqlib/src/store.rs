@@ -422,7 +422,7 @@ impl Store {
         let Some(directory) = self.directory(node) else {
             return self.done.push_back(SpoolDone::Loaded(node, id, None));
         };
-        let wanted = Wanted { id, to_one, staged };
+        let wanted = Wanted { id, to_one, staged, refused: 0 };
         match self.jobs.back_mut() {
             Some(Job::Read { node: same, wanted: others, .. })
                 if *same == node && others.len() < READS_PER_JOB =>

@@ -38,7 +38,7 @@ export async function overview(view) {
     });
     const { free, total } = status.disk ?? {};
     if (total) {
-      Object.assign(disk, { max: total, low: total * 0.8, high: total * 0.95, optimum: 0, value: total - free });
+      Object.assign(disk, { max: total, low: total * 0.9, high: total * 0.97, optimum: 0, value: total - free });
       diskText.textContent = `${bytes(free)} free of ${bytes(total)}`;
     }
     const { segments, used } = status.journal ?? {};

@@ -69,8 +69,15 @@ impl Reload {
         if asked || found != self.seen {
             self.seen = found;
             match read.and_then(|new| self.admit(new)) {
-                Ok(text) => tracing::info!("the configuration was read again: {text}"),
-                Err(why) => tracing::warn!("the configuration stays as it was before: {why}"),
+                Ok(Admitted { changed, waits }) => {
+                    let changed = list(&changed);
+                    tracing::info!(%changed, "the configuration was read again");
+                    if !waits.is_empty() {
+                        let settings = list(&waits);
+                        tracing::info!(%settings, "takes effect at the next start");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the configuration stays as it was before"),
             }
         }
         if asked {
@@ -78,8 +85,8 @@ impl Reload {
         }
     }
 
-    /// Puts it in force, but for what has to wait; what has changed, in words.
-    fn admit(&mut self, mut new: Config) -> Result<String, String> {
+    /// Puts it in force, but for what has to wait.
+    fn admit(&mut self, mut new: Config) -> Result<Admitted, String> {
         let written = new.clone();
         let old = &self.current;
         let mut waits = Vec::new();
@@ -110,16 +117,20 @@ impl Reload {
             let _ = self.events.send(Event::Configured(ready));
         }
         self.current = new;
-        let mut text = match changed.is_empty() {
-            true => "nothing changes".to_owned(),
-            false => changed.join(", "),
-        };
-        if !waits.is_empty() {
-            text.push_str("; takes effect at the next start: ");
-            text.push_str(&waits.join(", "));
-        }
-        Ok(text)
+        Ok(Admitted { changed, waits })
     }
+}
+
+/// What a configuration that was read again changes.
+struct Admitted {
+    /// Now: setting, value, and what it was.
+    changed: Vec<String>,
+    /// At the next start: settings.
+    waits: Vec<String>,
+}
+
+fn list(all: &[String]) -> String {
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
 
 fn values(config: &Config) -> Vec<Value> {

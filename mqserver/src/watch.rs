@@ -53,7 +53,7 @@ impl Changes {
             }
         });
         if let Err(error) = &watcher {
-            tracing::debug!("{files:?} are looked at every {LOOK:?} only: {error}");
+            tracing::debug!(?files, every = ?LOOK, %error, "files are not watched, only looked at");
         }
         Self { events, _watcher: watcher.ok() }
     }

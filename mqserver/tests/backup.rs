@@ -37,6 +37,8 @@ fn is_well(store: &Store) {
 #[derive(Default)]
 struct Book {
     posted: Mutex<HashSet<String>>,
+    /// The same of what was for one node of the idler's only.
+    single: Mutex<HashSet<String>>,
     read: Mutex<HashMap<&'static str, HashSet<String>>>,
     stop: AtomicBool,
     count: AtomicU64,
@@ -57,6 +59,9 @@ async fn post(server_address: std::net::SocketAddr, name: &'static str, book: Ar
         }
         client.post(&json!({"reader": 1, "idler": 1}), &body).await;
         book.posted.lock().unwrap().insert(text);
+        let text = format!("{name} {number} for one");
+        client.post(&json!({"idler": 0}), text.as_bytes()).await;
+        book.single.lock().unwrap().insert(text);
         book.count.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -124,6 +129,7 @@ async fn a_backup_under_load_has_all_that_was_acked_before_it_and_is_not_read_by
     let (store, server, book, tasks) = under_load().await;
     for _ in 0..2 {
         let before = book.posted.lock().unwrap().clone();
+        let single = book.single.lock().unwrap().clone();
         let at = book.count.load(Ordering::Relaxed);
         let output = tokio::task::block_in_place(|| backup(&store));
         assert!(output.status.success(), "{}", stderr(&output));
@@ -145,13 +151,17 @@ async fn a_backup_under_load_has_all_that_was_acked_before_it_and_is_not_read_by
 
         let server = Server::start(&copy);
         let none = HashSet::new();
+        let mut got_single = HashSet::new();
         for (user, node) in [("idler", "n0"), ("idler", "n1"), ("reader", "n0")] {
             let got = drain(&server, user, node).await;
             let done = read.get(user).unwrap_or(&none);
             let lost: Vec<_> =
                 before.difference(&got).filter(|text| !done.contains(*text)).collect();
             assert!(lost.is_empty(), "{user},{node}: {} of {} are lost", lost.len(), before.len());
+            got_single.extend(got.into_iter().filter(|text| text.ends_with("for one")));
         }
+        let lost = single.difference(&got_single).count();
+        assert!(lost == 0, "for one node: {lost} of {} are lost", single.len());
         is_well_after(server, &copy);
         fs::remove_file(file(&store)).unwrap();
     }
@@ -285,6 +295,34 @@ async fn a_file_that_is_damaged_or_cut_short_is_refused_and_leaves_nothing() {
     assert!(restore(&store, &copy).status.success());
     assert_eq!(around(), 1);
     is_well(&copy);
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_told_and_all_others_are_in_the_backup() {
+    let store = Store::with(&format!("{SMALL}[spool]\nlinger_ms = 0\n"));
+    let server = Server::start(&store);
+    Client::register(&server, "alice", "").await;
+    Client::register(&server, "bob", "").await;
+    let mut alice = Client::login(&server, Framing::Raw, "alice", "n0").await;
+    for text in ["one", "two", "three"] {
+        alice.post(&json!({"bob": 1}), text.as_bytes()).await;
+    }
+    store.filed("bob,0", 3).await;
+    let damaged = &store.files("bob,0")[1];
+    let whole = || fs::read(damaged).unwrap();
+    common::eventually("a file", || whole().ends_with(b"two")).await;
+    fs::write(damaged, [&whole()[..], b"x"].concat()).unwrap();
+    let output = backup(&store);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 damaged file or post"), "{}", stderr(&output));
+    let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&told["messages"], &told["damaged"]), (&json!(2), &json!(1)));
+    // The look left it where it is.
+    assert!(damaged.exists() && server.log().contains("is not in the backup"));
+    let copy = Store::absent();
+    assert!(restore(&store, &copy).status.success());
+    let server = Server::start(&copy);
+    assert_eq!(drain(&server, "bob", "n0").await, ["one", "three"].map(str::to_owned).into());
 }
 
 #[tokio::test]

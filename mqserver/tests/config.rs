@@ -151,9 +151,8 @@ async fn what_cannot_change_is_named_and_waits_for_the_next_start() {
                 [journal]\nsegments = 4\nsegment_mib = 2\n";
     std::fs::write(path, text).unwrap();
     // The addresses are the command line's here, which goes above the file.
-    logged(&server, "limits.to = 7 (was 10000); takes effect at the next start: journal.segments")
-        .await;
-    assert!(!server.log().contains("listen,"), "{}", server.log());
+    logged(&server, "takes effect at the next start settings=journal.segments\n").await;
+    assert!(server.log().contains("changed=limits.to = 7 (was 10000)\n"), "{}", server.log());
     Client::register(&server, "carol", "").await;
 }
 
@@ -168,7 +167,7 @@ async fn listen_addresses_of_the_file_wait_for_the_next_start() {
     eventually("a server", || store.path().join(".control").exists()).await;
     write(&store, "listen = [\"127.0.0.1:1\"]\nlisten_tls = [\"127.0.0.1:2\"]\nadmin = \"off\"");
     eventually("the names", || {
-        logged().contains("nothing changes; takes effect at the next start: listen, listen_tls")
+        logged().contains("takes effect at the next start settings=listen, listen_tls\n")
     })
     .await;
     child.kill().unwrap();
@@ -201,7 +200,7 @@ async fn a_hangup_has_it_read_again_and_the_supervisor_hears_of_it() {
         assert!(server.log().contains(problem), "{}", server.log());
     };
     // Asked, it answers even if all is as before, or wrong.
-    reload("the configuration was read again: nothing changes");
+    reload("the configuration was read again changed=nothing");
     std::fs::write(store.path().join("mqserver.toml"), "wrong").unwrap();
     reload("mqserver.toml:1:");
     write(&store, "");
@@ -237,7 +236,7 @@ async fn what_a_server_would_not_start_with_is_refused_at_a_reload_too() {
     assert!(run(&["cert", "--store", &store.text()]).status.success());
     let server = Server::start_with(&store, command, "off");
     write(&store, "[accounts]\nregistration = \"open\"");
-    logged(&server, "stays as it was before: whoever reaches 0.0.0.0:0 may register").await;
+    logged(&server, "stays as it was before error=whoever reaches 0.0.0.0:0 may register").await;
     let mut carol = Client::connect(server.address, Framing::Raw).await;
     carol
         .send(&json!({"op": "register", "userId": "carol", "newNode": "n0", "aliases": ""}), b"")
@@ -246,6 +245,17 @@ async fn what_a_server_would_not_start_with_is_refused_at_a_reload_too() {
     write(&store, "insecure = true\n[accounts]\nregistration = \"open\"");
     logged(&server, "accounts.registration = \"open\" (was \"closed\")").await;
     Client::register(&server, "carol", "").await;
+}
+
+#[tokio::test]
+async fn the_log_says_more_when_it_is_told_to() {
+    let (store, server) = start("").await;
+    write(&store, "[log]\nlevel = \"debug\"");
+    logged(&server, "log.level = \"debug\" (was \"info\")").await;
+    assert!(!server.log().contains("DEBUG"), "{}", server.log());
+    let mut tcp = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut tcp, b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    logged(&server, "DEBUG").await;
 }
 
 #[tokio::test]
@@ -332,7 +342,7 @@ fn check_says_what_a_server_would_refuse_to_start_with() {
 }
 
 #[test]
-fn show_prints_every_setting_as_the_file_would_have_it() {
+fn show_prints_every_setting_and_where_it_was_made() {
     let store = Store::with("[limits]\nto = 7");
     let output = run(&["config", "show", "--store", &store.text()]);
     assert!(output.status.success());

@@ -5,7 +5,8 @@ mod common;
 
 use common::{Client, Framing, Server, Store, run, stderr, stdout};
 use serde_json::{Value, json};
-use std::process::Output;
+use std::io::Write;
+use std::process::{Output, Stdio};
 
 fn command(store: &Store, args: &[&str]) -> Output {
     run(&[args, &["--store", &store.text()]].concat())
@@ -167,6 +168,40 @@ async fn what_destroys_something_is_refused_without_a_terminal_and_without_yes()
     }
 }
 
+/// A command on a terminal of its own, on which this is typed; what is shown there, and its exit code.
+fn typed(store: &Store, command: &str, answer: &str) -> (String, Option<i32>) {
+    let command = format!("{} {command} --store {}", env!("CARGO_BIN_EXE_mqserver"), store.text());
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]);
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (stdout(&output), output.status.code())
+}
+
+#[tokio::test]
+async fn what_destroys_something_asks_on_a_terminal_and_no_is_no() {
+    let store = Store::new();
+    let server = Server::start(&store);
+    Client::register(&server, "alice", "").await;
+    Client::register(&server, "bob", "").await;
+    let mut alice = Client::login(&server, Framing::Raw, "alice", "n0").await;
+    alice.post(&json!({"bob": 1}), b"x").await;
+    let question = "Delete user bob, with 1 node and 1 message? [y/N]";
+    for no in ["n\n", "\n"] {
+        let (text, code) = typed(&store, "user delete bob", no);
+        assert!(text.contains(question) && text.contains("nothing was changed"), "{text}");
+        assert_eq!(code, Some(1));
+    }
+    assert_eq!(shown(&store, "bob")["nodes"][0]["queued"], 1);
+    let (text, code) = typed(&store, "queue purge bob,0", "y\n");
+    assert!(text.contains("1 message removed from the queue of bob,0."), "{text}");
+    assert_eq!(code, Some(0));
+    let (text, code) = typed(&store, "user delete bob", "y\n");
+    assert!(text.contains("User bob is deleted."), "{text}");
+    assert_eq!(code, Some(0));
+}
+
 /// A backup holds back the emptying of a dropped node's directory, and only that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_dropped_during_a_backup_is_dropped_when_that_is_over() {
@@ -182,7 +217,7 @@ async fn a_node_that_is_dropped_during_a_backup_is_dropped_when_that_is_over() {
     // A client that takes its time: more than fits into sockets and channels is to come.
     let mut slow = std::os::unix::net::UnixStream::connect(store.path().join(".control")).unwrap();
     let request = b"POST /api/v1/backup HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-    std::io::Write::write_all(&mut slow, request).unwrap();
+    slow.write_all(request).unwrap();
     let mut begun = [0; 1];
     std::io::Read::read_exact(&mut slow, &mut begun).unwrap();
     let path = store.text();

@@ -58,6 +58,32 @@ fn literal(text: &str) -> Option<(String, &str)> {
     Some((plain(text.get(begin..end)?), text.get(end + 1..)?))
 }
 
+/// The sentence of a macro's arguments: the first literal that is an argument of its own, or within
+/// the first one; others are fields.
+fn sentence(arguments: &str) -> Option<String> {
+    let (mut depth, mut at, mut begins) = (0, 0, true);
+    while let Some(c) = arguments.get(at..)?.chars().next() {
+        match c {
+            '"' => {
+                let (line, rest) = literal(&arguments[at..])?;
+                if depth == 0 && begins {
+                    return Some(line);
+                }
+                at = arguments.len() - rest.len() - 1;
+            }
+            '(' | '{' | '[' => depth += 1,
+            ')' if depth == 0 => break,
+            ')' | '}' | ']' => depth -= 1,
+            _ => {}
+        }
+        if !c.is_whitespace() {
+            begins = c == ',' && depth == 0;
+        }
+        at += c.len_utf8();
+    }
+    literal(arguments).map(|(line, _)| line)
+}
+
 /// A literal as it is logged, with `…` for what varies.
 fn plain(literal: &str) -> String {
     let (mut text, mut rest) = (String::new(), literal);
@@ -96,7 +122,7 @@ fn logged() -> BTreeMap<String, PathBuf> {
     for (path, text) in &all {
         for begin in SAID {
             for (at, _) in text.match_indices(begin) {
-                let (line, _) = literal(&text[at..]).unwrap();
+                let line = sentence(&text[at + begin.len()..]).unwrap();
                 lines.insert(line, path.clone());
             }
         }
@@ -173,4 +199,6 @@ fn every_row_is_a_line_that_the_server_can_log() {
 fn a_literal_is_read_as_it_is_logged() {
     let source = "tracing::warn!(\n  \"{a} and \\\n     \\\"more\\\" {b:?}\",\n x)";
     assert_eq!(literal(source).unwrap().0, "… and \"more\" …");
+    let source = "%error, more = format!(\"{a}\"), \"a fact\");\n \"b\"";
+    assert_eq!(sentence(source).unwrap(), "a fact");
 }

@@ -101,30 +101,38 @@ async fn a_hundred_thousand_users_are_all_found_and_nobody_waits_for_a_search_am
     let server = Server::start(&store);
     Client::register(&server, "alice", "").await;
     let mut alice = Client::login(&server, Framing::Raw, "alice", "n0").await;
-    let path = store.text();
+    let found = |args: &[&str], what: &str| {
+        let told = json_of(&store, args);
+        told[what].as_array().unwrap().len()
+    };
+    assert_eq!(found(&["users"], "users"), 100_001);
+    assert_eq!(found(&["users", "--search", "SER 4999"], "users"), 11);
+    let socket = store.path();
     let searches = std::thread::spawn(move || {
-        let store = ["--store", &path, "--json"];
-        let found = |args: &[&str], what: &str| {
-            let output = run(&[args, &store].concat());
-            assert!(output.status.success(), "{}", stderr(&output));
-            let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
-            told[what].as_array().unwrap().len()
-        };
-        let all = found(&["users"], "users");
-        (all, found(&["users", "--search", "SER 4999"], "users"), found(&["nodes"], "nodes"))
+        let start = Instant::now();
+        let mut count = 0;
+        while start.elapsed() < Duration::from_secs(3) {
+            let page = http::get_at(&socket, "/api/v1/users?search=nobody");
+            assert_eq!(page["users"], json!([]));
+            count += 1;
+        }
+        count
     });
     let mut waits = Vec::new();
     while !searches.is_finished() {
         let start = Instant::now();
         alice.barrier().await;
         waits.push(start.elapsed());
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert_eq!(searches.join().unwrap(), (100_001, 11, 100_001));
+    let searches = searches.join().unwrap();
     waits.sort_unstable();
-    let [median, most] = [waits[waits.len() / 2], waits[waits.len() * 99 / 100]];
-    println!("{} answers: half of them within {median:?}, 99 of 100 in {most:?}", waits.len());
-    assert!(median < Duration::from_millis(10), "{median:?}, {most:?}");
+    let [half, most] = [waits[waits.len() / 2], waits[waits.len() * 9 / 10]];
+    println!(
+        "{searches} searches, {} answers: half of them within {half:?}, 9 of 10 in {most:?}",
+        waits.len()
+    );
+    // In one piece, a search takes this debug build some 100 ms.
+    assert!(most < Duration::from_millis(30), "{half:?}, {most:?}");
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ impl Broker {
         let mut etc = Vec::new();
         json::write(&mut etc, &Etc { bounce: told });
         let nodes = self.nodes_of(sender);
-        self.tell(now, node, nodes, &etc, Some(bounced));
+        self.tell(now, node, nodes, &etc, Some(Box::new(bounced)));
     }
 
     /// Tells nodes something about another one, in a message from nobody.
@@ -102,7 +102,7 @@ impl Broker {
         about: NodeId,
         nodes: Vec<NodeId>,
         etc: &[u8],
-        bounced: Option<Bounced>,
+        bounced: Option<Box<Bounced>>,
     ) {
         self.meet(nodes.iter().map(|node| node.user));
         let id = self.next_id(now);

@@ -36,7 +36,7 @@ pub(super) struct Committing {
     /// Who is told, with the last message of a post.
     answer: Option<(Poster, AckError)>,
     /// What it is a bounce of, and what waits for it.
-    bounce: Option<Bounced>,
+    bounce: Option<Box<Bounced>>,
 }
 
 /// A request whose large body is on its way to the disk.
@@ -376,7 +376,7 @@ impl Broker {
         &mut self,
         post: Post,
         answer: Option<(Poster, AckError)>,
-        bounce: Option<Bounced>,
+        bounce: Option<Box<Bounced>>,
     ) {
         let len = post.content.message_len();
         self.tally.add(&post.nodes, post.to_one, len);
@@ -408,7 +408,7 @@ impl Broker {
             self.tally.remove(&nodes, to_one, len);
         }
         if let Some(bounced) = bounce {
-            self.bounced(now, bounced, result.is_ok());
+            self.bounced(now, *bounced, result.is_ok());
         }
         if let Some((poster, error)) = answer {
             match result {

@@ -30,9 +30,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long it may take until it is stored when a node was online.
 const SAVE: Duration = Duration::from_secs(60);
 /// Users looked at in a step.
-const LOOKED_AT: usize = 2000;
-/// Users of whom something is stored, or done, in a step.
+const LOOKED_AT: usize = 500;
+/// Users of whom something is done in a step.
 const DONE: usize = 100;
+/// Users of whom it is stored at once when their nodes were online,
+const SAVED: usize = 500;
+/// and the pause before the next.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
 /// Queues that are cleared at once because of their age.
 const CLEARED: usize = 16;
 /// After a start nobody is dropped for so long: whom an outage kept away comes back first.
@@ -259,7 +263,7 @@ impl Broker {
     pub(super) fn save(&mut self, now: Now) {
         let mut edits = Vec::new();
         while !self.full
-            && edits.len() < DONE
+            && edits.len() < SAVED
             && let Some(id) = self.rounds.unsaved.pop_first()
         {
             let user = self.directory.user(id).filter(|user| !user.deleted);
@@ -271,7 +275,7 @@ impl Broker {
         }
         self.rounds.saves = !self.rounds.unsaved.is_empty();
         if self.rounds.saves {
-            let pause = if self.full { SAVE } else { PAUSE };
+            let pause = if self.full { SAVE } else { SAVE_PAUSE };
             self.set_timer(now.mono + pause, Timer::Save);
         }
     }

@@ -156,7 +156,7 @@ impl Server {
     fn ask(&mut self, link: LinkId, op: Op, request: Request, new: Credential, node: Credential) {
         let incoming = Incoming { op, request: Ok(request), in_v1: None };
         let names = Names { new_node: new, node, ..Names::default() };
-        let asked = Asked { incoming, names: Some(Box::new(names)) };
+        let asked = Asked { incoming, names: Some(Box::new(names)), read: None };
         self.broker.handle(self.now, Input::Request(link, asked));
         self.settle();
     }
@@ -201,6 +201,15 @@ impl Server {
         let request = Request::Login { user: user.to_owned(), node: name, version, takeover };
         self.ask(link, Op::Login, request, Credential::Empty, key(user, node));
         link
+    }
+
+    /// Pings an alias; what the ack says is wrong.
+    fn ping(&mut self, link: LinkId, alias: &str) -> Option<String> {
+        let content = Content { etc: None, body: Bytes::new() };
+        let (id, alias) = ("ping".to_owned(), alias.to_owned());
+        let request = Request::Ping { id, alias, no_nodes: true, content };
+        self.ask(link, Op::Ping, request, Credential::Empty, Credential::Empty);
+        self.last(link).error.clone()
     }
 
     /// Posts to users; what the ack says is wrong.
@@ -443,6 +452,8 @@ fn the_last_node_of_a_user_is_dropped_by_the_operator_and_its_queue_bounced() {
         server.post(alice, "4", &[("bob", Kind::OneNode)]).as_deref(),
         Some("bob: no nodes")
     );
+    // Whose alias it is stays a secret.
+    assert_eq!(server.ping(alice, "al-bob").as_deref(), Some("al-bob: no nodes"));
     assert_eq!(server.operate(Operation::DeleteUser("bob".into())), Ok(Operated::Done));
     server.register("bob");
     server.ack(alice);

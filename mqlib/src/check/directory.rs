@@ -116,7 +116,7 @@ fn in_words(lost: &Lost) -> String {
         text += "; the salt is lost: no node that exists can log in any more";
     }
     text += "; invitations that were not used are lost; users added last may be missing, and what was changed last may be as it was before, \
-             members that were removed from a list included";
+             members that were removed from a list and users that were deleted included";
     text
 }
 

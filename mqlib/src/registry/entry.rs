@@ -142,3 +142,47 @@ fn unhex(hex: &str) -> Option<[u8; KEY_LEN]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_that_an_earlier_version_wrote_is_enabled_and_was_never_seen() {
+        let key = "07".repeat(KEY_LEN);
+        let json = format!(
+            r#"{{"user":[3,{{"name":"bob","aliases":[],"nodes":[{{"offset":0,"key":"{key}"}}]}}]}}"#
+        );
+        let edit = serde_json::from_str::<Entry>(&json).unwrap().into_edit();
+        let user = User {
+            name: "bob".into(),
+            nodes: vec![Node::new(0, NodeKey([7; KEY_LEN]))],
+            ..User::default()
+        };
+        assert_eq!(edit, Some(Edit::User(UserId(3), user)));
+        let written = serde_json::to_string(&Entry::of(&edit.unwrap())).unwrap();
+        assert_eq!(written, json);
+    }
+
+    #[test]
+    fn what_the_operator_and_a_login_left_is_read_as_it_was_written() {
+        let node = Node {
+            seen: NonZeroU32::new(5),
+            noticed: NonZeroU32::new(4),
+            warned: true,
+            ..Node::new(1, NodeKey([7; KEY_LEN]))
+        };
+        let user = User {
+            name: "bob".into(),
+            nodes: vec![node],
+            dropped: [2, 0].into(),
+            disabled: true,
+            deleted: true,
+            since: Some(Box::new(crate::id::MessageId::from_bits(9))),
+            ..User::default()
+        };
+        let edit = Edit::User(UserId(3), user);
+        let json = serde_json::to_string(&Entry::of(&edit)).unwrap();
+        assert_eq!(serde_json::from_str::<Entry>(&json).unwrap().into_edit(), Some(edit));
+    }
+}

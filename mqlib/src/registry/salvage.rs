@@ -3,7 +3,8 @@
 //! redb opens no database that has a wrong page. So the file is read from end to end for entries that
 //! are whole ([`seal`](super::seal)), wherever they stand. Of several states of one entry the latest
 //! counts. Two things cannot be known, and are told: where the latest state is damaged, an earlier one
-//! may have come back; and who was removed from a list may be in it again.
+//! may have come back; and who was removed from a list may be in it again, as a user may be there again who was
+//! deleted, with none of its messages.
 
 use super::{Birth, META, NEW, PATH, Registry, RegistryError, seal};
 use crate::directory::Edit;
@@ -153,5 +154,29 @@ fn newest<K: Ord>(map: &mut BTreeMap<K, (u64, Edit)>, key: K, commit: u64, edit:
     let there = map.entry(key).or_insert_with(|| (commit, edit.clone()));
     if there.0 < commit {
         *there = (commit, edit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{Member, User};
+
+    #[test]
+    fn of_two_users_of_one_name_the_later_is_saved() {
+        let mut saved = Saved::default();
+        for (number, name) in [(1, "bob"), (2, "carol"), (3, "bob")] {
+            let id = UserId(number);
+            let user = User { name: name.into(), ..User::default() };
+            // The earlier one's entry was written last: it says that it is deleted.
+            let commit = u64::from(10 - number);
+            saved.users.insert(number, (commit, Edit::User(id, user)));
+            let list: Arc<str> = "list".into();
+            let member = Edit::Member(list.clone(), id, Some(Member::Full));
+            saved.members.insert((list, number), (commit, member));
+        }
+        saved.forget_earlier();
+        assert!(saved.users.keys().eq(&[2, 3]));
+        assert!(saved.members.keys().map(|(_, user)| user).eq(&[2, 3]));
     }
 }

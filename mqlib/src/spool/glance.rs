@@ -1,6 +1,6 @@
 //! A look at messages: how long each is, and who sent it.
 
-use super::job::{ReadMessage, Shop, missing};
+use super::job::{REFUSALS, ReadMessage, Shop, missing};
 use super::{LINE, Wanted, file_name};
 use crate::header;
 use crate::id::MessageId;
@@ -81,9 +81,11 @@ impl Shop<'_> {
     ) -> io::Result<Option<ReadMessage>> {
         let mut failed = None;
         for _ in 0..TRIES {
-            let (mut read, full) = self.read(directory, &[Wanted { id, to_one, staged: None }]);
+            // The last time that the disk may refuse it.
+            let wanted = Wanted { id, to_one, staged: None, refused: REFUSALS - 1 };
+            let (mut read, full) = self.read(directory, vec![wanted]);
             match (read.pop(), full) {
-                (_, Some(full)) => return Err(full),
+                (_, Some((_, full))) => return Err(full),
                 (Some((_, Ok(read))), None) => return Ok(Some(read)),
                 (Some((_, Err(error))), None) => failed = Some(error),
                 (None, None) => return Ok(None),

@@ -38,7 +38,13 @@ pub struct Wanted {
     pub to_one: bool,
     /// A large one that may not be filed yet: then its body is read from where it is staged.
     pub staged: Option<Staged>,
+    /// How often the disk has refused it.
+    pub refused: u32,
 }
+
+/// How often a message is tried to be read before it is passed over: those behind it wait meanwhile,
+/// for they may not overtake it.
+pub(super) const REFUSALS: u32 = 4;
 
 /// Work on files, for a worker thread: [`run`](Job::run) it and hand the result back.
 #[derive(Debug)]
@@ -183,8 +189,8 @@ pub enum JobDone {
     Unlinked(NodeId, Vec<(MessageId, Epoch)>, io::Result<()>),
     /// A node's messages, and how many more there are.
     Listed(u64, io::Result<(Vec<(MessageId, bool)>, usize)>),
-    /// Messages.
-    Read(NodeId, Vec<ReadOne>),
+    /// Messages; and what is to be tried again later, for the disk has refused it: why.
+    Read(NodeId, Vec<ReadOne>, Option<(Box<Job>, io::Error)>),
     /// A large body: its files, its length and its checksum.
     Staged(u64, Vec<u64>, io::Result<(u64, u32)>),
     /// A node has what another has; how much of it is new to it, but for what is for one node only.
@@ -256,11 +262,11 @@ impl Job {
                 }
             }
             Self::Read { node, directory, wanted } => {
-                let (read, full) = shop.read(&directory, &wanted);
-                match full {
-                    Some(error) => JobDone::Again(Self::Read { node, directory, wanted }, error),
-                    None => JobDone::Read(node, read),
-                }
+                let (read, refused) = shop.read(&directory, wanted);
+                let again = refused.map(|(wanted, error)| {
+                    (Box::new(Self::Read { node, directory, wanted }), error)
+                });
+                JobDone::Read(node, read, again)
             }
             Self::Stage { token, numbers, header_len, body } => {
                 let result = shop.stage(&numbers, header_len, &body);
@@ -423,6 +429,22 @@ pub(super) fn is_no_file(error: &io::Error) -> bool {
 /// How often a directory that goes away is made again.
 const TRIES: usize = 8;
 
+/// The disk has refused a message: it is tried again, but not for ever.
+fn refuse(
+    mut wanted: Wanted,
+    error: io::Error,
+    read: &mut Vec<ReadOne>,
+    refused: &mut Option<(Vec<Wanted>, io::Error)>,
+) {
+    // What is only short for now comes back.
+    wanted.refused += u32::from(!is_full(&error));
+    if wanted.refused >= REFUSALS || is_no_file(&error) {
+        read.push((wanted.id, Err(error)));
+    } else {
+        refused.get_or_insert_with(|| (Vec::new(), error)).0.push(wanted);
+    }
+}
+
 /// What became of a message that was to be read.
 pub type ReadOne = (MessageId, io::Result<ReadMessage>);
 
@@ -555,40 +577,43 @@ impl Shop<'_> {
         }
     }
 
-    /// What was read; and an error if a file could not be opened for now.
+    /// What was read; and what the disk has refused for now, with the first of its errors.
     pub(super) fn read(
         &mut self,
         directory: &str,
-        wanted: &[Wanted],
-    ) -> (Vec<ReadOne>, Option<io::Error>) {
+        wanted: Vec<Wanted>,
+    ) -> (Vec<ReadOne>, Option<(Vec<Wanted>, io::Error)>) {
         let mut read = Vec::with_capacity(wanted.len());
+        let mut refused = None;
         let mut filed = Vec::new();
         for wanted in wanted {
             match wanted.staged.as_ref().map(|staged| self.read_staged(staged)) {
-                None | Some(Ok(ReadMessage::Missing)) => filed.push((wanted.id, wanted.to_one)),
-                Some(result) => read.push((wanted.id, result)),
+                None | Some(Ok(ReadMessage::Missing)) => filed.push(wanted),
+                Some(Ok(message)) => read.push((wanted.id, Ok(message))),
+                Some(Err(error)) => refuse(wanted, error, &mut read, &mut refused),
             }
         }
-        let names: Vec<_> = filed.iter().map(|(id, one)| super::file_name(*id, *one)).collect();
+        let name = |wanted: &Wanted| super::file_name(wanted.id, wanted.to_one);
+        let names: Vec<_> = filed.iter().map(name).collect();
         let contents = self.disk.read_each(directory, &names);
-        for (((id, to_one), name), content) in filed.into_iter().zip(&names).zip(contents) {
+        for ((wanted, name), content) in filed.into_iter().zip(&names).zip(contents) {
             let result = match content.map(|content| (content.len(), super::parse(content))) {
                 Err(error) if missing(&error) => Ok(ReadMessage::Missing),
-                Err(error) => Err(error),
+                Err(error) => {
+                    refuse(wanted, error, &mut read, &mut refused);
+                    continue;
+                }
                 Ok((_, Ok(message))) => Ok(ReadMessage::Whole(message)),
                 Ok((len, Err(error))) => {
                     let (why, len) = (error.to_string(), len.saturating_sub(super::LINE));
                     let kept = self.quarantine(&format!("{directory}/{name}"), &why);
+                    let to_one = wanted.to_one;
                     kept.map(|()| ReadMessage::Damaged { why, len, to_one })
                 }
             };
-            read.push((id, result));
+            read.push((wanted.id, result));
         }
-        let full = |(_, result): &ReadOne| result.as_ref().is_err_and(is_full);
-        match read.iter().position(full).map(|position| read.swap_remove(position).1) {
-            Some(Err(error)) => (read, Some(error)),
-            _ => (read, None),
-        }
+        (read, refused)
     }
 
     /// A large message from where its body is staged; missing if it is filed for certain, in this

@@ -143,6 +143,14 @@ impl Store {
         self.done.extend((!to_one).then_some(SpoolDone::Lost(node, len)));
     }
 
+    /// Has a job done later, when the disk may have come to itself.
+    fn try_again(&mut self, now: Duration, job: Job, error: &io::Error) {
+        let text = format!("a file operation is tried again: {error}");
+        self.done.push_back(SpoolDone::Trouble(text));
+        self.retry_at.get_or_insert(now + RETRY);
+        self.retry.push(job);
+    }
+
     /// Frees the oldest uses of the journal that nothing needs.
     pub(super) fn free(&mut self) {
         while let Some(oldest) = self.journal.oldest() {
@@ -178,12 +186,7 @@ impl Store {
             }
             JobDone::Unlinked(node, ids, Ok(())) => self.unlinked(node, ids),
             JobDone::Unlinked(_, _, Err(error)) => return Err(Fatal::Spool(error)),
-            JobDone::Again(job, error) => {
-                let text = format!("a file operation is tried again: {error}");
-                self.done.push_back(SpoolDone::Trouble(text));
-                self.retry_at.get_or_insert(now + RETRY);
-                self.retry.push(job);
-            }
+            JobDone::Again(job, error) => self.try_again(now, job, &error),
             JobDone::Listed(token, result) => {
                 let (found, more) = result.map_err(Fatal::Spool)?;
                 if let Some(listing) = self.listings.remove(&token) {
@@ -192,7 +195,10 @@ impl Store {
                     self.done.push_back(SpoolDone::Listed(token, node, found, end, all));
                 }
             }
-            JobDone::Read(node, read) => {
+            JobDone::Read(node, read, again) => {
+                if let Some((job, error)) = again {
+                    self.try_again(now, *job, &error);
+                }
                 for (id, result) in read {
                     let message = match result {
                         Ok(ReadMessage::Whole(message)) => Some(message),

@@ -128,3 +128,32 @@ fn a_server_that_dies_again_and_again_before_its_first_commit_can_commit_at_last
     let done = work(&mut store, &disk, 0..10);
     assert!(done.iter().any(|done| matches!(done, SpoolDone::Committed(id) if *id == next)));
 }
+
+#[test]
+fn a_message_that_the_disk_refuses_to_read_is_tried_again_and_passed_over_only_in_the_end() {
+    let disk = SimDisk::new(0);
+    let (mut store, next) = open(&disk);
+    let user = User { name: "bob".into(), ..User::default() };
+    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
+    store.submit(Duration::ZERO, post(next));
+    work(&mut store, &disk, 0..3);
+    let loaded = |done: Vec<SpoolDone>| {
+        done.into_iter().find_map(|done| match done {
+            SpoolDone::Loaded(NODE, id, message) if id == next => Some(message),
+            _ => None,
+        })
+    };
+    for (refusals, at) in [(1, 10), (100, 20)] {
+        disk.fail_next(Some(Op::Read), 0, Errno::IO);
+        store.submit(Duration::from_secs(at), SpoolOp::Read(NODE, next, false));
+        assert!(loaded(work(&mut store, &disk, at..at + 1)).is_none(), "{refusals}");
+        let mut found = None;
+        for second in at + 1..at + 6 {
+            if second - at < refusals {
+                disk.fail_next(Some(Op::Read), 0, Errno::IO);
+            }
+            found = found.or(loaded(work(&mut store, &disk, second..second + 1)));
+        }
+        assert_eq!(found.expect("an answer").is_some(), refusals == 1);
+    }
+}

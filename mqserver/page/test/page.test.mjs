@@ -191,7 +191,7 @@ test('invitations are made, and let somebody register', async () => {
 test('the log is shown as it goes on', async () => {
   await page.view('#/events', 'Events');
   assert.equal((await ask('api/v1/status', { headers: { authorization: 'Bearer wrong' } })).status, 401);
-  await page.shows('a wrong admin token from 127.0.0.1');
+  await page.shows('a wrong admin token from=127.0.0.1');
   assert.doesNotMatch(await page.text(), new RegExp(token));
 });
 
@@ -235,6 +235,39 @@ test('a phone has no sideways scroll in any view', async () => {
     await page.view(hash, heading);
     const { wide, room } = await page.run('({ wide: document.scrollingElement.scrollWidth, room: innerWidth })');
     assert.ok(wide <= room && room === 360, `${hash}: ${wide} in ${room}`);
+  }
+});
+
+/** In the page: what is written in a colour too near to what is behind it (WCAG 2.2, 1.4.3). */
+const faint = () => {
+  const parse = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = parse(colour).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    return (parse(colour)[3] ?? 1) > 0 || !element.parentElement ? colour : behind(element.parentElement);
+  };
+  const written = [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility() && !one.disabled
+    && ([...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()) || one.matches('input, select')));
+  return written.map((one) => {
+    const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);
+    return [one.textContent, (a + 0.05) / (b + 0.05)];
+  }).filter(([, contrast]) => contrast < 4.5);
+};
+
+test('what is written can be read, in the dark and in the light', async () => {
+  for (const dark of [false, true]) {
+    await page.look({ dark });
+    for (const [hash, heading] of [['#/', 'Overview'], ['#/users', 'Users'], ['#/user/bob', 'bob'], ['#/queue/alice/0', 'Queue of alice,0'], ['#/events', 'Events'], ['#/invite', 'Invite']]) {
+      await page.view(hash, heading);
+      assert.deepEqual(await page.tab.call(faint), [], `${hash} ${dark ? 'dark' : 'light'}`);
+    }
+    await page.view('#/user/bob', 'bob');
+    await page.click('Disable…');
+    assert.deepEqual(await page.tab.call(faint), []);
+    await page.key('Escape');
   }
 });
 

@@ -9,6 +9,10 @@ const bob = await people(server);
 const browser = await Browser.start();
 const posting = setInterval(() => bob.post({ bob: 3 }, 'x'.repeat(100)).catch(() => {}), 5);
 const page = await Page.open(browser, server.adminUrl);
+await page.size(1200, 740);
+await page.login('wrong');
+await page.shows('That is not the token.');
+await page.picture(join(folder, 'light-login-wrong.png'));
 await page.login(token);
 await page.heading('Overview');
 const { messages } = await page.run(`fetch('/api/v1/users/alice/nodes/0/queue', { headers: { 'x-session-key': localStorage.getItem('session-key') } }).then((r) => r.json())`);
@@ -28,7 +32,8 @@ const views = {
   inactive: ['#/inactive?inactive=1d', 'Inactive nodes'],
   events: ['#/events', 'Events'],
   invite: ['#/invite', 'Invite'],
-  dialog: ['#/user/alice', 'alice'],
+  delete: ['#/user/alice', 'alice'],
+  purge: ['#/queue/alice/0', 'Queue of alice,0'],
 };
 for (const [look, width, height, dark] of [['light', 1200, 900, false], ['dark', 1200, 900, true], ['phone', 360, 740, false], ['phone-dark', 360, 740, true]]) {
   await page.size(width, height, width < 500);
@@ -39,12 +44,15 @@ for (const [look, width, height, dark] of [['light', 1200, 900, false], ['dark',
       await page.click('Make');
       await page.shows('mqi_');
     }
-    if (name === 'dialog') await page.click('Delete…');
+    const dialog = { delete: 'Delete…', purge: 'Purge…' }[name];
+    if (dialog) await page.click(dialog);
     const tall = await page.run('document.scrollingElement.scrollHeight');
-    if (name !== 'dialog') await page.size(width, Math.max(height, Math.min(tall, 2400)), width < 500);
+    if (!dialog) await page.size(width, Math.max(height, Math.min(tall, 2400)), width < 500);
     await page.picture(join(folder, `${look}-${name}.png`));
     await page.size(width, height, width < 500);
-    if (name === 'dialog') await page.key('Escape');
+    if (dialog) await page.key('Escape');
+    // What was said of one view is not to be in the next one's picture.
+    await page.run("document.querySelector('#told').textContent = ''");
   }
 }
 await page.run('localStorage.clear()');

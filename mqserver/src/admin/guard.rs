@@ -77,10 +77,8 @@ impl Gate {
             let sentence = "too many wrong tokens: try again in a second";
             return Err(Refused::TooMany(sentence.to_owned()));
         };
-        match from {
-            Some(from) => tracing::warn!("a wrong admin token from {}", from.ip()),
-            None => tracing::warn!("a wrong admin token"),
-        }
+        let from = from.map(|from| tracing::field::display(from.ip()));
+        tracing::warn!(from, "a wrong admin token");
         tokio::time::sleep(WRONG_TOKEN_PAUSE).await;
         Err(Refused::Unauthorized("that is not the token".to_owned()))
     }

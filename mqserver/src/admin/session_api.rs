@@ -48,7 +48,7 @@ async fn open(
     };
     let token = gate.check(login.token.reveal(), from.map(|Extension(info)| info.0)).await?;
     let opened = gate.sessions.open(&token, Instant::now()).map_err(|error| {
-        tracing::warn!("nobody can log in to the admin page: no random numbers: {error}");
+        tracing::warn!(%error, "nobody can log in to the admin page, without random numbers");
         Refused::Unavailable("the server has no random numbers".to_owned())
     })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

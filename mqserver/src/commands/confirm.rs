@@ -4,6 +4,8 @@ use super::Usage;
 use anyhow::bail;
 use std::io::{IsTerminal, Write};
 
+/// Nobody is asked while a connection to the server is open, which would not wait for an answer.
+///
 /// Returns if the operator wants it: says so on the terminal, or has said `--yes`.
 pub(super) fn confirm(what: &str, yes: bool) -> anyhow::Result<()> {
     if yes {

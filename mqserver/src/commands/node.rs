@@ -37,7 +37,7 @@ impl std::fmt::Display for NodeName {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NodeCommand {
-    /// Take a node away from its user, with what waits for it
+    /// Take a node away from its user, with what waits for it; needs a running server
     ///
     /// Its link ends. What its user's other nodes have they keep; what waits for the last one is bounced
     /// to its senders.
@@ -57,15 +57,15 @@ pub(super) struct DropArgs {
 }
 
 pub(super) fn run(NodeCommand::Drop(args): &NodeCommand) -> anyhow::Result<()> {
-    let (mut server, node) = (server(&args.form.store)?, &args.node);
-    let user: User = server.get(&path(&["users", &node.user]))?;
+    let (store, node) = (&args.form.store, &args.node);
+    let user: User = server(store)?.get(&path(&["users", &node.user]))?;
     let Some(known) = user.nodes.iter().find(|known| known.offset == node.offset) else {
         bail!("there is no node {node}");
     };
     let waiting = count(known.queued, "message");
     confirm(&format!("Drop node {node}, with {waiting}"), args.yes)?;
     let offset = node.offset.to_string();
-    let done: Done = server.delete(&path(&["users", &node.user, "nodes", &offset]))?;
+    let done: Done = server(store)?.delete(&path(&["users", &node.user, "nodes", &offset]))?;
     say(&args.form, &done, &format!("Node {node} is dropped."))
 }
 

@@ -21,7 +21,7 @@ pub(super) enum QueueCommand {
     Ls(LsArgs),
     /// Show a message that waits for a node; on a stopped store, too
     Show(ShowArgs),
-    /// Remove what waits for a node, as if it had acked it
+    /// Remove what waits for a node, as if it had acked it; needs a running server
     Purge(PurgeArgs),
 }
 
@@ -75,21 +75,21 @@ pub(super) fn run(command: &QueueCommand) -> anyhow::Result<()> {
 }
 
 fn purge(args: &PurgeArgs) -> anyhow::Result<()> {
-    let (mut server, node) = (server(&args.form.store)?, &args.node);
-    let user: User = server.get(&path(&["users", &node.user]))?;
+    let (store, node) = (&args.form.store, &args.node);
+    let user: User = server(store)?.get(&path(&["users", &node.user]))?;
     let Some(known) = user.nodes.iter().find(|known| known.offset == node.offset) else {
         bail!("there is no node {node}");
     };
     let what = match args.up_to {
-        Some(id) => format!("what waits for {node} up to {id}"),
-        None => format!("{} that wait for {node}", count(known.queued, "message")),
+        Some(id) => format!("what waits up to {id}"),
+        None => count(known.queued, "message"),
     };
-    confirm(&format!("Remove {what}"), args.yes)?;
+    confirm(&format!("Remove {what} from the queue of {node}"), args.yes)?;
     let up_to = args.up_to.map(|id| id.to_string());
     let mut query: Vec<_> = up_to.iter().map(|id| ("upTo", id.as_str())).collect();
     query.extend(args.bounce.then_some(("bounce", "1")));
     let queue = path(&["users", &node.user, "nodes", &node.offset.to_string(), "queue"]);
-    let purged: Purged = server.delete(&with(queue, &query))?;
+    let purged: Purged = server(store)?.delete(&with(queue, &query))?;
     let removed = count(purged.purged, "message");
     say(&args.form, &purged, &format!("{removed} removed from the queue of {node}."))
 }

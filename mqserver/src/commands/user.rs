@@ -13,14 +13,14 @@ use mqserver::control::path;
 pub(super) enum UserCommand {
     /// Show a user: its nodes and what waits for them, its aliases, its lists; on a stopped store, too
     Show(NameArgs),
-    /// Delete a user, with its nodes and what waits for them
+    /// Delete a user, with its nodes and what waits for them; needs a running server
     ///
     /// Its links end, it leaves its lists, and its name and aliases are free; who registers the name
     /// next inherits nothing. What none of its nodes has got is bounced to its senders.
     Delete(DeleteArgs),
-    /// Let a user log in no more; what is posted to it waits
+    /// Let a user log in no more; what is posted to it waits; needs a running server
     Disable(ChangeArgs),
-    /// Let a user that is disabled log in again
+    /// Let a user that is disabled log in again; needs a running server
     Enable(ChangeArgs),
 }
 
@@ -61,18 +61,19 @@ pub(super) fn run(command: &UserCommand) -> anyhow::Result<()> {
 }
 
 fn delete(args: &DeleteArgs) -> anyhow::Result<()> {
-    let (mut server, name) = (server(&args.form.store)?, &args.name);
-    let user: User = server.get(&path(&["users", name]))?;
+    let (store, name) = (&args.form.store, &args.name);
+    let user: User = server(store)?.get(&path(&["users", name]))?;
     let waiting = user.nodes.iter().map(|node| node.queued).max().unwrap_or(0);
     let (nodes, waiting) = (count(user.nodes.len() as u64, "node"), count(waiting, "message"));
     confirm(&format!("Delete user {name}, with {nodes} and {waiting}"), args.yes)?;
-    let done: Done = server.delete(&path(&["users", name]))?;
+    let done: Done = server(store)?.delete(&path(&["users", name]))?;
     say(&args.form, &done, &format!("User {name} is deleted."))
 }
 
 fn change(args: &ChangeArgs, how: &str) -> anyhow::Result<()> {
-    let (mut server, name) = (server(&args.form.store)?, &args.name);
-    let done: Done = server.post(&path(&["users", name, how]), &serde_json::json!({}))?;
+    let name = &args.name;
+    let done: Done =
+        server(&args.form.store)?.post(&path(&["users", name, how]), &serde_json::json!({}))?;
     say(&args.form, &done, &format!("User {name} is {how}d."))
 }
 
