@@ -627,7 +627,7 @@ mod tests {
         let ids: Vec<_> = (1..=5).map(|nth| ids.next(nth)).collect();
         for &id in &ids {
             let message = Some(Bytes::from(vec![0; 10]));
-            queue.push(Item { id, to_one: false, message }, &limits);
+            queue.push(Item { id, to_one: false, message, read: None }, &limits);
         }
         assert_eq!(steps(&mut queue, now, &limits).0, 20);
         queue.purge(ids[0]);
