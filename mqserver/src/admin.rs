@@ -1,8 +1,8 @@
 //! The admin address: the page, what it asks (`/api/v1`), and what monitors read.
 //!
 //! Three kinds of paths: what monitors read is open; the page itself is, too, and holds nothing; all
-//! else needs the operator's [token] or a session ([`sessions`]) that was opened with it. What is not
-//! named open needs it ([`guard`]): a route that somebody adds is closed until it is opened.
+//! else needs the operator's [token] or a session (`sessions`) that was opened with it. What is not
+//! named open needs it (`guard`): a route that somebody adds is closed until it is opened.
 
 mod guard;
 mod host;

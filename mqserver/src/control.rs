@@ -1,4 +1,4 @@
-//! The control socket, `.control` in the store: where [`api`](crate::api) is served to the commands of
+//! The control socket, `.control` in the store: where [`crate::api`] is served to the commands of
 //! `mqserver`. Only the store's owner can connect (0600).
 
 mod client;

@@ -313,6 +313,14 @@ async fn what_waits_is_known_after_a_restart_and_grows_and_shrinks_with_the_queu
         bob.take().await;
     }
     samples_when(&server, "six less", waiting(6.0)).await;
+    // What is purged is in no queue, but its sender is told.
+    let store = store.text();
+    let purged = run(&["queue", "purge", "bob,0", "--yes", "--bounce", "--store", &store]);
+    assert!(purged.status.success(), "{purged:?}");
+    let samples = samples_when(&server, "six bounces in their place", |samples| {
+        waiting(6.0)(samples) && samples["mqserver_bounces_total"] == 6.0
+    });
+    assert_eq!(samples.await["mqserver_messages_removed_total"], 6.0);
 }
 
 #[tokio::test]

@@ -194,6 +194,7 @@ impl Broker {
         let Some(clearing) = self.clearings.active.get_mut(&token) else { return };
         clearing.committing -= 1;
         if durable {
+            self.totals.bounced += 1;
             clearing.ready.push(message);
         } else {
             clearing.found.push_front((message.id, message.to_one));
@@ -210,6 +211,7 @@ impl Broker {
         let mut ready = std::mem::take(&mut clearing.ready);
         ready.retain(|message| !clearing.acked.contains(&message.id));
         clearing.removed += ready.len() as u64;
+        self.totals.removed += ready.len() as u64;
         let (node, refused) = (clearing.node, std::mem::take(&mut clearing.refused));
         if !matches!(clearing.end, End::Drop(_)) {
             self.remove_waiting(now, node, &ready);

@@ -20,6 +20,11 @@ pub struct Totals {
     pub redelivered: u64,
     /// Messages that a node has acked.
     pub acked: u64,
+    /// Messages that were removed from a node's queue though it has not acked them: purged, too old, or
+    /// of a user that is gone or stays away.
+    pub removed: u64,
+    /// Of those, how many their senders were told of.
+    pub bounced: u64,
     /// From reading a post, ping or listEdit to its ack, in nanoseconds; of those that were stored.
     pub to_ack: Histogram,
     /// From reading it to the first delivery to each node that was online, in nanoseconds. What such
@@ -65,6 +70,8 @@ impl Default for Totals {
             delivered: 0,
             redelivered: 0,
             acked: 0,
+            removed: 0,
+            bounced: 0,
             to_ack: Histogram::new(TIMES),
             to_delivery: Histogram::new(TIMES),
         }

@@ -267,6 +267,16 @@ fn about_the_broker(broker: &BrokerFigures, families: &mut Vec<Family>) {
             totals.redelivered,
         ),
         Family::counter("mqserver_acks", "Messages that a node has acked", totals.acked),
+        Family::counter(
+            "mqserver_messages_removed",
+            "Messages removed from a queue though nobody has acked them",
+            totals.removed,
+        ),
+        Family::counter(
+            "mqserver_bounces",
+            "Messages that were removed, of which their senders were told",
+            totals.bounced,
+        ),
         Family::sizes(
             "mqserver_post_ack_seconds",
             "Time from reading a post to its ack, of those that were stored",
