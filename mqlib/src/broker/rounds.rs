@@ -1,9 +1,10 @@
-//! Rounds: once an hour all nodes are looked at, a few thousand users at a time.
+//! Rounds: once an hour all nodes are looked at, some hundred users at a time.
 //!
 //! When a node was last online becomes durable in the minute of its logout, and of its login if that was
 //! long ago; of one that stays, once a day. So what a crash leaves is never later than the truth, and a
-//! day behind at most, and what many do in a minute is one change. What the operator wants done about nodes that stay away ([`Retention`]) is done by that: a
-//! node that nobody knows when it was there counts from when this was noticed.
+//! day behind at most, but for that minute; and what many do in a minute is one change. What the
+//! operator wants done about nodes that stay away ([`Retention`]) goes by that: one of which nobody
+//! knows when it was there counts from when this was noticed.
 //!
 //! A user's last node is not dropped: nobody could log in as that user again. But nobody fetches what
 //! waits for it either, so that is bounced, in each round.
