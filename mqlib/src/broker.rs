@@ -169,6 +169,7 @@ enum Timer {
     Clear(u64),
     Round,
     Save,
+    Overdue,
 }
 
 /// What a directory edit, or a copy, was asked for.
@@ -421,6 +422,7 @@ impl Broker {
                 Timer::Clear(token) => self.clear_on(token),
                 Timer::Round => self.round(now),
                 Timer::Save => self.save(now),
+                Timer::Overdue => self.clear_overdue(now),
             }
         }
     }
@@ -582,7 +584,7 @@ impl Broker {
             SpoolDone::Lost(node, len) => self.tally.lost(node, len),
             SpoolDone::Recalled(token, node, entries) => self.recalled(now, token, node, entries),
             SpoolDone::Glanced(token, seen) => self.glanced(now, token, seen),
-            SpoolDone::FoundOlder(found) => self.found_older(found),
+            SpoolDone::FoundOlder(found) => self.found_older(now, found),
             SpoolDone::Settled(token) => self.answered(now, token, Amount::default()),
             SpoolDone::Staged(token, result) => self.staged(now, token, result),
             SpoolDone::Full(full) => {

@@ -66,7 +66,8 @@ pub struct Retention {
     /// user's last one stays, and what waits for it is bounced. After a start this waits for six hours,
     /// or half of it.
     pub drop_after: Option<Duration>,
-    /// A message that has waited for so long is bounced.
+    /// A message that has waited for a node for so long is removed, and bounced if no other node of
+    /// the user has acked it.
     pub message_max_age: Option<Duration>,
     /// How often this is looked at, and it is stored when nodes were online.
     pub every: Duration,

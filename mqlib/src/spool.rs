@@ -18,7 +18,7 @@ mod older;
 mod quarantine;
 mod recall;
 
-pub use glance::{Glance, Glanced};
+pub use glance::{Glance, Glanced, Others};
 pub(crate) use job::is_full;
 pub use job::{FileJob, Job, JobDone, Lane, ReadMessage, ReadOne, Wanted};
 pub use look::{Head, Look, file, head, message_len, names, whole};

@@ -345,8 +345,8 @@ impl Store {
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
-            SpoolOp::Glance(token, node, wanted, headers) => {
-                self.glance(token, node, wanted, headers);
+            SpoolOp::Glance(token, node, wanted, headers, others) => {
+                self.glance(token, node, wanted, headers, &others);
             }
             SpoolOp::FindOlder(before) => self.jobs.push_back(Job::FindOlder(before)),
             SpoolOp::Measure(token, up_to, nodes, dropped) => {

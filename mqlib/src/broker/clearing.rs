@@ -147,9 +147,12 @@ impl Broker {
         let Some(clearing) = self.clearings.active.get_mut(&token) else { return };
         let part = clearing.found.len().min(PART);
         let part: Vec<_> = clearing.found.drain(..part).collect();
-        let (node, headers) = (clearing.node, clearing.bounce.is_some());
+        let (node, why) = (clearing.node, clearing.bounce);
         if !part.is_empty() {
-            return self.spool(SpoolOp::Glance(token, node, part, headers));
+            // One that another node has acked has come to its user.
+            let others = self.directory.nodes(node.user).filter(|other| *other != node);
+            let others = others.filter(|_| why == Some(Reason::TooOld)).collect();
+            return self.spool(SpoolOp::Glance(token, node, part, why.is_some(), others));
         }
         match clearing.next.take() {
             Some(after) => self.spool(SpoolOp::Find(token, node, after)),
@@ -164,6 +167,7 @@ impl Broker {
         let mut ready = Vec::new();
         let mut committing = 0;
         for message in seen {
+            let why = why.filter(|_| message.to_one || message.by_others);
             match why.and_then(|why| Some((why, self.bounces_to(node.user, &message)?))) {
                 Some((why, sender)) if !self.was_acked(token, message.id) => {
                     committing += 1;

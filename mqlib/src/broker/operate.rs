@@ -29,7 +29,8 @@ pub enum Operation {
     /// the user stays, without nodes, and only its name is of use to anyone: nobody else has it.
     DropNode(String, u8),
     /// Remove what waits for a node, as if it had acked it. What is for one node of the user is removed
-    /// for all of them. What is in flight may arrive all the same. Answered by how many it were.
+    /// for all of them. What is in flight may arrive all the same; and after a crash before the answer,
+    /// anything may, even behind what was posted later. Answered by how many it were.
     Purge {
         /// The user's name.
         user: String,

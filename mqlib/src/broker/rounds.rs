@@ -1,9 +1,10 @@
-//! Rounds: once an hour all nodes are looked at, a few thousand users at a time.
+//! Rounds: once an hour all nodes are looked at, some hundred users at a time.
 //!
 //! When a node was last online becomes durable in the minute of its logout, and of its login if that was
 //! long ago; of one that stays, once a day. So what a crash leaves is never later than the truth, and a
-//! day behind at most, and what many do in a minute is one change. What the operator wants done about nodes that stay away ([`Retention`]) is done by that: a
-//! node that nobody knows when it was there counts from when this was noticed.
+//! day behind at most, but for that minute; and what many do in a minute is one change. What the
+//! operator wants done about nodes that stay away ([`Retention`]) goes by that: one of which nobody
+//! knows when it was there counts from when this was noticed.
 //!
 //! A user's last node is not dropped: nobody could log in as that user again. But nobody fetches what
 //! waits for it either, so that is bounced, in each round.
@@ -49,10 +50,8 @@ const STALE: u32 = 22 * 3600;
 pub(super) struct Rounds {
     /// When the first one began.
     begun: Option<Duration>,
-    /// The user that a round is at; none between two of them, and when all were looked at.
+    /// The user that a round is at; none between two of them.
     at: Option<UserId>,
-    /// All were looked at, and there is more to do.
-    looked: bool,
     /// Users of whom it is not stored when their nodes were online last.
     unsaved: BTreeSet<UserId>,
     /// There is a timer for that.
@@ -129,18 +128,12 @@ impl Broker {
             // Nothing can be stored.
             return self.set_timer(now.mono + every, Timer::Round);
         }
-        if self.rounds.at.is_none() && !self.rounds.looked {
+        if self.rounds.at.is_none() {
             self.rounds.at = Some(UserId(0));
             self.find_overdue(now);
         }
-        self.clear_overdue();
-        let looks_on = self.look(now, graceful);
-        self.rounds.looked = looks_on || !self.rounds.overdue.is_empty();
-        if self.rounds.looked {
-            self.set_timer(now.mono + PAUSE, Timer::Round);
-        } else {
-            self.set_timer(now.mono + every, Timer::Round);
-        }
+        let pause = if self.look(now, graceful) { PAUSE } else { every };
+        self.set_timer(now.mono + pause, Timer::Round);
     }
 
     /// Looks at the next users. `false` if there are none.
@@ -290,15 +283,20 @@ impl Broker {
     }
 
     /// Nodes of these users, by their names and offsets, have messages that are too old.
-    pub(super) fn found_older(&mut self, found: Vec<(String, u8)>) {
+    pub(super) fn found_older(&mut self, now: Now, found: Vec<(String, u8)>) {
         let nodes = found.into_iter().filter_map(|(name, offset)| {
             let node = NodeId { user: self.directory.user_id(&name)?, offset };
             self.directory.nodes(node.user).find(|known| *known == node)
         });
-        self.rounds.overdue = nodes.collect();
+        let overdue = nodes.collect();
+        // Else there is a timer.
+        if std::mem::replace(&mut self.rounds.overdue, overdue).is_empty() {
+            self.clear_overdue(now);
+        }
     }
 
-    fn clear_overdue(&mut self) {
+    /// Clears some queues of what is too old, and the others when these are done.
+    pub(super) fn clear_overdue(&mut self, now: Now) {
         let Some(up_to) = self.rounds.too_old else { return };
         while self.clearings.len() < CLEARED
             && let Some(node) = self.rounds.overdue.pop_front()
@@ -307,6 +305,9 @@ impl Broker {
                 self.meet([node.user]);
                 self.clear(Clearing::new(node, up_to, Some(Reason::TooOld), End::Policy));
             }
+        }
+        if !self.rounds.overdue.is_empty() {
+            self.set_timer(now.mono + PAUSE, Timer::Overdue);
         }
     }
 }

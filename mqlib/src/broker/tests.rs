@@ -506,6 +506,25 @@ fn a_message_stays_until_its_bounce_is_taken_by_a_disk_that_was_full() {
     assert_eq!(server.deliveries(alice).len(), 1);
 }
 
+#[test]
+fn what_is_too_old_for_one_node_is_bounced_once_and_only_if_no_other_has_it() {
+    let age = Some(Duration::from_secs(2 * DAY));
+    let mut server = Server::start(Retention { message_max_age: age, ..Retention::default() });
+    ["alice", "bob"].iter().for_each(|user| server.register(user));
+    server.add_node("bob", 1);
+    let alice = server.login("alice", 0);
+    server.post(alice, "had by one", &[("bob", ALL)]);
+    let bob = server.login("bob", 0);
+    server.ack(bob);
+    server.close(bob);
+    server.post(alice, "had by none", &[("bob", ALL)]);
+    server.post(alice, "for one", &[("bob", Kind::OneNode)]);
+    server.pass(3 * DAY);
+    assert_eq!(server.deliveries(alice).len(), 2);
+    assert_eq!(server.queue("bob", 0).0, [""; 0]);
+    assert_eq!(server.queue("bob", 1).0, [""; 0]);
+}
+
 /// A server that warns after 10 days and drops after 20.
 fn strict() -> Server {
     let days = |days| Some(Duration::from_secs(days * DAY));
@@ -608,7 +627,7 @@ fn a_message_that_has_waited_for_too_long_is_bounced() {
     server.pass(DAY + 12 * HOUR);
     server.post(alice, "young", &[("bob", ALL)]);
     assert_eq!(server.deliveries(alice).len(), 0);
-    server.pass(DAY);
+    server.pass(12 * HOUR + 2);
     assert_eq!(server.deliveries(alice).len(), 1);
     assert_eq!(server.queue("bob", 0).0, ["young"]);
 }

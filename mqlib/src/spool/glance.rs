@@ -1,11 +1,13 @@
 //! A look at messages: how long each is, and who sent it.
 
 use super::job::{ReadMessage, Shop, missing};
-use super::{LINE, Wanted, file_name};
+use super::{LINE, Wanted, file_name, path};
 use crate::header;
 use crate::id::MessageId;
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 
 /// How often a message is read before it is given up.
 const TRIES: usize = 3;
@@ -21,6 +23,17 @@ pub struct Glance {
     pub len: usize,
     /// Its JSON header, if that was wanted.
     pub header: Bytes,
+    /// It waits for all other nodes that were asked about, too.
+    pub by_others: bool,
+}
+
+/// Nodes that are asked about besides the one that is looked at.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Their directories.
+    pub directories: Vec<Arc<str>>,
+    /// What one of them has acked, though it may still be there.
+    pub acked: HashSet<MessageId>,
 }
 
 /// What a look came to.
@@ -40,7 +53,13 @@ impl Shop<'_> {
         directory: &str,
         wanted: &[(MessageId, bool)],
         headers: bool,
+        others: &Others,
     ) -> io::Result<Glanced> {
+        let disk = self.disk;
+        let by_others = |id, to_one| {
+            let waits = |other: &Arc<str>| disk.exists(&path(other, id, to_one)).unwrap_or(true);
+            !others.acked.contains(&id) && others.directories.iter().all(waits)
+        };
         let mut glanced = Glanced::default();
         if !headers {
             let names: Vec<_> = wanted.iter().map(|(id, one)| file_name(*id, *one)).collect();
@@ -49,7 +68,8 @@ impl Shop<'_> {
                     Err(error) if missing(&error) => {}
                     len => {
                         let len = (len? as usize).saturating_sub(LINE);
-                        glanced.seen.push(Glance { id, to_one, len, header: Bytes::new() });
+                        let (header, by_others) = (Bytes::new(), by_others(id, to_one));
+                        glanced.seen.push(Glance { id, to_one, len, header, by_others });
                     }
                 }
             }
@@ -65,7 +85,8 @@ impl Shop<'_> {
                     // Without the body, which it would keep in memory.
                     let header = header::split(&message).map(|(header, _)| header);
                     let header = Bytes::copy_from_slice(header.unwrap_or_default());
-                    glanced.seen.push(Glance { id, to_one, len: message.len(), header });
+                    let (len, by_others) = (message.len(), by_others(id, to_one));
+                    glanced.seen.push(Glance { id, to_one, len, header, by_others });
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What is done to the spool's files, each a job that a worker thread runs.
 
-use super::glance::{Glance, Glanced};
+use super::glance::{Glance, Glanced, Others};
 use super::older::Named;
 use super::recall::{Remember, Remembered};
 use super::{Amount, Content, Measured, STAGED, Staged, ToMeasure};
@@ -137,7 +137,9 @@ pub enum Job {
         wanted: Vec<(MessageId, bool)>,
         /// Are the headers wanted?
         headers: bool,
-        /// What was seen of others.
+        /// Other nodes that may have the messages.
+        others: Others,
+        /// What was seen of messages that are not filed.
         seen: Vec<Glance>,
     },
     /// Find queues with messages before an id. Like to measure, this is not for the thread that reads
@@ -295,12 +297,12 @@ impl Job {
                     result => JobDone::Measured(token, result),
                 }
             }
-            Self::Glance { token, node, directory, wanted, headers, mut seen } => {
-                match shop.glance(&directory, &wanted, headers) {
-                    Err(error) if is_full(&error) => {
-                        let job = Self::Glance { token, node, directory, wanted, headers, seen };
-                        JobDone::Again(job, error)
-                    }
+            Self::Glance { token, node, directory, wanted, headers, others, mut seen } => {
+                match shop.glance(&directory, &wanted, headers, &others) {
+                    Err(error) if is_full(&error) => JobDone::Again(
+                        Self::Glance { token, node, directory, wanted, headers, others, seen },
+                        error,
+                    ),
                     Ok(mut glanced) => {
                         glanced.seen.append(&mut seen);
                         JobDone::Glanced(token, node, Ok(glanced))

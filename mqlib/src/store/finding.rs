@@ -5,7 +5,7 @@ use super::{Entry, Store};
 use crate::header;
 use crate::id::MessageId;
 use crate::node::NodeId;
-use crate::spool::{Content, Glance, Glanced, Job};
+use crate::spool::{Content, Glance, Glanced, Job, Others};
 use bytes::Bytes;
 
 /// A queue that is to be listed.
@@ -38,16 +38,22 @@ impl Store {
         node: NodeId,
         mut wanted: Vec<(MessageId, bool)>,
         headers: bool,
+        others: &[NodeId],
     ) {
         let mut seen = Vec::new();
         wanted.retain(|(id, _)| {
             let entry = self.index.get(*id).filter(|entry| entry.waits_for(node));
-            seen.extend(entry.map(glance_at));
+            seen.extend(entry.map(|entry| glance_at(entry, others)));
             entry.is_none()
         });
         match self.directory(node) {
             Some(directory) if !wanted.is_empty() => {
-                let job = Job::Glance { token, node, directory, wanted, headers, seen };
+                // What another has acked may still be there.
+                let acked = |id| others.iter().any(|other| self.deleting.contains(*other, id));
+                let acked = wanted.iter().map(|(id, _)| *id).filter(|id| acked(*id)).collect();
+                let directories = others.iter().filter_map(|other| self.directory(*other));
+                let others = Others { directories: directories.collect(), acked };
+                let job = Job::Glance { token, node, directory, wanted, headers, others, seen };
                 self.jobs.push_back(job);
             }
             _ => self.done.push_back(SpoolDone::Glanced(token, seen)),
@@ -64,12 +70,13 @@ impl Store {
 }
 
 /// What is to be seen of a message that is not filed.
-fn glance_at(entry: &Entry) -> Glance {
+fn glance_at(entry: &Entry, others: &[NodeId]) -> Glance {
     let begin = match &entry.content {
         Content::Whole(message) => message,
         Content::Staged(staged) => &staged.header,
     };
     let header = header::split(begin).map(|(header, _)| header).unwrap_or_default();
     let (id, to_one, len) = (entry.id, entry.to_one, entry.content.message_len());
-    Glance { id, to_one, len, header: Bytes::copy_from_slice(header) }
+    let by_others = others.iter().all(|other| entry.waits_for(*other));
+    Glance { id, to_one, len, header: Bytes::copy_from_slice(header), by_others }
 }

@@ -46,9 +46,9 @@ pub enum SpoolOp {
     /// As `List`, behind all that was submitted before, and when nothing is on its way to the node from
     /// another one. Answered by `Listed`.
     Find(u64, NodeId, MessageId),
-    /// Messages that were listed: their lengths, and their headers if these are wanted. Answered by
-    /// `Glanced`.
-    Glance(u64, NodeId, Vec<(MessageId, bool)>, bool),
+    /// Messages that were listed: their lengths, and their headers if these are wanted; and whether
+    /// they wait for all of some other nodes, too. Answered by `Glanced`.
+    Glance(u64, NodeId, Vec<(MessageId, bool)>, bool, Vec<NodeId>),
     /// Which queues have messages before an id? Answered by `FoundOlder`.
     FindOlder(MessageId),
     /// Answered by `Settled`, when all deletes that were submitted before are durable.

@@ -53,7 +53,7 @@ impl History {
                     let what = what(post, id);
                     return self.broken(Violation::Stray { what, node });
                 }
-                (message.got.insert(node), meant && !message.to_one && !copied_to)
+                (message.got.insert(node), meant && message.is_ordered_for(node) && !copied_to)
             }
             None if seen_inside => {
                 return self.broken(Violation::Stray { what: what(post, id), node });

@@ -116,6 +116,9 @@ pub(super) struct Message {
     pub(super) missing: BTreeSet<NodeRef>,
     /// Nodes that have.
     done: BTreeSet<NodeRef>,
+    /// Nodes for which it was removed and that had not acked it. If a crash brings it back, it may
+    /// come behind later ones.
+    removed: BTreeSet<NodeRef>,
 }
 
 impl Default for Message {
@@ -129,6 +132,7 @@ impl Default for Message {
             got: BTreeSet::new(),
             missing: BTreeSet::new(),
             done: BTreeSet::new(),
+            removed: BTreeSet::new(),
         }
     }
 }
@@ -170,7 +174,16 @@ impl Message {
     /// It is removed for a node, to which it may be copied again or not. Was it missing there?
     pub(super) fn removed_for(&mut self, node: NodeRef) -> bool {
         self.done.insert(node);
-        self.missing.remove(&node)
+        let was_missing = self.missing.remove(&node);
+        if was_missing {
+            self.removed.insert(node);
+        }
+        was_missing
+    }
+
+    /// Has it its place in the order at a node?
+    pub(super) fn is_ordered_for(&self, node: NodeRef) -> bool {
+        !self.to_one && !self.removed.contains(&node)
     }
 
     /// It was copied to a node while it waited.

@@ -90,6 +90,11 @@ impl History {
         self.messages.get(&id)?.post
     }
 
+    /// Is a message for `node`, which has not acked it?
+    pub fn misses(&self, node: NodeRef, id: MessageId) -> bool {
+        self.messages.get(&id).is_some_and(|message| message.missing.contains(&node))
+    }
+
     /// A message of the server's own is durable that is as good as a post.
     pub fn promised(&mut self, id: MessageId) {
         if let Some(message) = self.messages.get_mut(&id) {

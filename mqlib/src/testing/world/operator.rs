@@ -127,7 +127,11 @@ impl World {
         match (self.operator.open.remove(&number), result) {
             (Some(Order::Delete(user)), Ok(_)) => drop(self.operator.deleted.insert(user)),
             (Some(Order::Disable(user, disabled)), Ok(_)) => {
-                self.operator.disabled.insert(user, disabled);
+                // Another order may have been carried out that is not answered.
+                let mut open = self.operator.open.values();
+                if !open.any(|order| matches!(order, Order::Disable(other, _) if *other == user)) {
+                    self.operator.disabled.insert(user, disabled);
+                }
             }
             (Some(Order::Purge { .. }), Ok(Operated::Purged(removed))) => {
                 self.operator.purged += removed;
@@ -206,12 +210,23 @@ impl World {
                 if purges.is_empty() && self.retention.message_max_age.is_none() {
                     return Err(Violation::Removed(what()));
                 }
+                // What is too old is not bounced if another node has it.
+                if purges.is_empty() && !to_one && self.is_elsewhere(*id, node) {
+                    continue;
+                }
                 if purges.iter().all(|bounce| *bounce) {
                     self.must_be_bounced(*id, node, post)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Has another node of the user's acked a message, or not been meant?
+    fn is_elsewhere(&self, id: MessageId, node: NodeId) -> bool {
+        let Some(server) = &self.server else { return false };
+        let mut nodes = server.broker.directory().nodes(node.user);
+        nodes.any(|other| other != node && !self.history.misses(other.into(), id))
     }
 
     /// All that waits for a node is removed, and no other of its user's gets anything of it.
