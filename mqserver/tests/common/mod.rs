@@ -79,7 +79,10 @@ impl Store {
 
     /// Waits until that many messages have their files in a node's queue.
     pub(crate) async fn filed(&self, node: &str, count: usize) {
-        eventually("files in the spool", || self.files(node).len() == count).await;
+        // A file has its name a moment before its content.
+        let written = |path: &PathBuf| std::fs::metadata(path).map_or(true, |file| file.len() > 0);
+        let filed = |files: Vec<PathBuf>| files.len() == count && files.iter().all(written);
+        eventually("files in the spool", || filed(self.files(node))).await;
     }
 
     fn log(&self) -> PathBuf {
