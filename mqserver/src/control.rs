@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-//! The control socket, `.control` in the store: where [`crate::api`] is served to the commands of
-//! `mqserver`. Only the store's owner can connect (0600).
-=======
 //! The control socket, `.control` in the store: where [`api`] is served to the commands of `mqserver`.
 //! Only the store's owner can connect (0600).
->>>>>>> operator
 
 mod client;
 

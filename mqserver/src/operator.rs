@@ -1,11 +1,7 @@
 //! What the operator may ask of a server at work, and have done: one owner for the commands, over
 //! the control socket, and for the admin page.
 //!
-<<<<<<< HEAD
-//! What the broker knows is read in its task, in pieces of at most `PIECE` users, so that nobody
-=======
 //! What the broker knows is read in its task, in pieces of at most 2,048 users, so that nobody
->>>>>>> operator
 //! waits for a search among a hundred thousand. What only the disk knows is read by blocking threads;
 //! the thread that commits tells first what has no file yet.
 
