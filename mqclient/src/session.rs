@@ -358,6 +358,10 @@ impl Session {
                 if let Some(ack) = self.inbox.poll_ack(self.peer.version) {
                     return Some(ack);
                 }
+                // What is late is not sent any more: first the timeout, which is due.
+                if self.unacked.deadline().is_some_and(|deadline| deadline <= now) {
+                    return None;
+                }
                 let expected = self.expects_answer();
                 let message = self.unacked.poll_transmit()?;
                 if !expected {

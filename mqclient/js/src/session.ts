@@ -354,6 +354,9 @@ export class Session {
     if (this.#phase.at !== 'online') return undefined;
     const ack = this.#inbox.pollAck(this.#peer.version);
     if (ack) return ack;
+    // What is late is not sent any more: first the timeout, which is due.
+    const deadline = this.#unacked.deadline;
+    if (deadline !== undefined && deadline <= now) return undefined;
     const expected = this.#expectsAnswer();
     const message = this.#unacked.pollTransmit();
     // From here on we wait.
