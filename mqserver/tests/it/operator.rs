@@ -174,6 +174,7 @@ async fn a_queue_is_told(spool: &str) {
     let server = Server::start(&store);
     Client::register(&server, "alice", "").await;
     Client::register(&server, "b,b", "").await;
+    Client::register(&server, "carol", "").await;
     let mut alice = Client::login(&server, Framing::Raw, "alice", "n0").await;
     let bodies = [b"hello".to_vec(), vec![0xff; 600 << 10], Vec::new(), "é".repeat(40_000).into()];
     for body in &bodies {
@@ -228,6 +229,8 @@ async fn a_queue_is_told(spool: &str) {
     assert_eq!(left["messages"].as_array().unwrap().len(), 4);
     let (code, text) = refused(&store, &["queue", "show", "b,b,0", &first]);
     assert_eq!((code, text), (1, format!("mqserver: message {first} does not wait for b,b,0\n")));
+    // The ack is durable with whatever is committed behind it.
+    alice.post(&json!({"carol": 1}), b"").await;
     server.kill();
     let left = json_of(&store, &["queue", "ls", "b,b,0"]);
     assert_eq!(left["messages"].as_array().unwrap()[..], running[1..]);
