@@ -69,6 +69,8 @@ async fn a_deleted_user_is_gone_its_lists_are_told_and_who_takes_its_name_inheri
     assert_eq!(bob.take_data().await, "for the new one");
     let told = shown(&store, "bob");
     assert_eq!((&told["lists"], told["nodes"].as_array().unwrap().len()), (&json!([]), 1));
+    // The ack is durable with whatever is committed behind it.
+    alice.post(&json!({"carol": 1}), b"").await;
     server.kill();
     let server = Server::start(&store);
     let mut bob = Client::login(&server, Framing::Raw, "bob", "n0").await;
