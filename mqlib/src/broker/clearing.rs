@@ -151,6 +151,9 @@ impl Broker {
         if !part.is_empty() {
             // One that another node has acked has come to its user.
             let others = self.directory.nodes(node.user).filter(|other| *other != node);
+            // What is being copied has not come to anybody yet.
+            let copied: Vec<_> = self.answers.values().filter_map(Answer::copied_to).collect();
+            let others = others.filter(|other| !copied.contains(other));
             let others = others.filter(|_| why == Some(Reason::TooOld)).collect();
             return self.spool(SpoolOp::Glance(token, node, part, why.is_some(), others));
         }

@@ -480,6 +480,7 @@ impl World {
         };
         if let SpoolOp::Commit(post) = &mut op {
             self.committing_bounce(post)?;
+            self.posts(post.id, post.origin.user);
         }
         let Some(server) = &mut self.server else { return Ok(()) };
         match &op {

@@ -146,6 +146,12 @@ impl Message {
         Self { post, missing, meant, to_one, one_of, ..Self::default() }
     }
 
+    /// A node of this user has got it and acked it, or is no more.
+    pub(super) fn came_to(&self, user: u32) -> bool {
+        let open = |node: &NodeRef| self.missing.contains(node) || self.removed.contains(node);
+        self.got.iter().any(|node| node.user == user && !open(node))
+    }
+
     /// What of its post it is: all of one post that were stored once have different ones.
     pub(super) fn purpose(&self) -> (Option<PostRef>, Option<u32>) {
         (self.post, self.one_of)

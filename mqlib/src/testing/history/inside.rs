@@ -85,14 +85,14 @@ impl History {
         }
     }
 
-    /// The post that became this message.
-    pub fn post_of(&self, id: MessageId) -> Option<PostRef> {
-        self.messages.get(&id)?.post
-    }
-
     /// Is a message for `node`, which has not acked it?
     pub fn misses(&self, node: NodeRef, id: MessageId) -> bool {
         self.messages.get(&id).is_some_and(|message| message.missing.contains(&node))
+    }
+
+    /// Has a node of this user got a message and acked it, or is it no more?
+    pub fn came_to(&self, user: u32, id: MessageId) -> bool {
+        self.messages.get(&id).is_some_and(|message| message.came_to(user))
     }
 
     /// A message of the server's own is durable that is as good as a post.

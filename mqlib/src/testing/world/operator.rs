@@ -39,6 +39,8 @@ pub(super) struct Operator {
     disabled: HashMap<UserId, bool>,
     /// Bounces on their way to the disk, and for whom the message was that each is of.
     bouncing: HashMap<MessageId, (MessageId, UserId)>,
+    /// Who has posted each message: a user may have had another number when it first tried.
+    posted: HashMap<MessageId, UserId>,
     /// Messages of which a bounce is durable, and for whom they were.
     bounced: HashSet<(MessageId, UserId)>,
     pub(super) purged: u64,
@@ -166,8 +168,8 @@ impl World {
         let directory = server.broker.directory();
         let recipient = post.origin.user;
         let named = directory.user(recipient).is_some_and(|user| *user.name == *to);
-        let sender = self.history.post_of(of).map(|post| post.from.user);
-        let astray = post.nodes.iter().find(|node| Some(node.user.0) != sender);
+        let sender = self.operator.posted.get(&of).copied();
+        let astray = post.nodes.iter().find(|node| Some(node.user) != sender);
         if let Some(node) = astray.or(post.nodes.first().filter(|_| !named)) {
             let what = format!("a bounce of message {of} to {to}");
             return Err(Violation::Stray { what, node: (*node).into() });
@@ -177,6 +179,11 @@ impl World {
             post.nodes.clear();
         }
         Ok(())
+    }
+
+    /// A post is handed to the disk.
+    pub(super) fn posts(&mut self, id: MessageId, by: UserId) {
+        self.operator.posted.insert(id, by);
     }
 
     /// A message is durable.
@@ -210,8 +217,9 @@ impl World {
                 if purges.is_empty() && self.retention.message_max_age.is_none() {
                     return Err(Violation::Removed(what()));
                 }
-                // What is too old is not bounced if another node has it.
-                if purges.is_empty() && !to_one && self.is_elsewhere(*id, node) {
+                // What is too old is not bounced if another node has it, even while a purge waits.
+                let ages = self.retention.message_max_age.is_some();
+                if ages && !to_one && self.is_elsewhere(*id, node) {
                     continue;
                 }
                 if purges.iter().all(|bounce| *bounce) {
@@ -226,7 +234,8 @@ impl World {
     fn is_elsewhere(&self, id: MessageId, node: NodeId) -> bool {
         let Some(server) = &self.server else { return false };
         let mut nodes = server.broker.directory().nodes(node.user);
-        nodes.any(|other| other != node && !self.history.misses(other.into(), id))
+        self.history.came_to(node.user.0, id)
+            || nodes.any(|other| other != node && !self.history.misses(other.into(), id))
     }
 
     /// All that waits for a node is removed, and no other of its user's gets anything of it.
@@ -244,7 +253,8 @@ impl World {
         post: Option<PostRef>,
     ) -> Result<(), Violation> {
         let (Some(post), Some(server)) = (post, &self.server) else { return Ok(()) };
-        let sender = UserId(post.from.user);
+        let sender = self.operator.posted.get(&id).copied();
+        let sender = sender.unwrap_or(UserId(post.from.user));
         let is_there = server.broker.directory().nodes(sender).next().is_some();
         let bounced = self.operator.bounced.contains(&(id, node.user));
         if !is_there || sender == node.user || bounced {
