@@ -286,10 +286,13 @@ impl Broker {
     pub fn new(limits: Limits, opened: Opened) -> Self {
         let mut directory = opened.directory;
         directory.limit(limits.accounts);
+        // It may be of a message that a crash has undone; what a user posts comes after it all the same.
+        let since = directory.users().filter_map(|(_, user)| user.since.as_deref().copied()).max();
+        let since = since.unwrap_or(MessageId::ZERO);
         let mut broker = Self {
             limits,
             directory,
-            ids: IdSource::new(opened.birth.tag, opened.last_id),
+            ids: IdSource::new(opened.birth.tag, opened.last_id.max(since)),
             dates: Dates::default(),
             links: HashMap::new(),
             sessions: HashMap::new(),

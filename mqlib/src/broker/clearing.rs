@@ -31,6 +31,8 @@ pub(super) struct Clearing {
     end: End,
     /// What was found and not looked at.
     found: VecDeque<(MessageId, bool)>,
+    /// The nodes that were asked whether they have acked what is looked at.
+    others: Vec<NodeId>,
     /// Where the next listing begins.
     next: Option<MessageId>,
     /// Bounces that are not durable yet.
@@ -70,6 +72,7 @@ impl Clearing {
             bounce,
             end,
             found: VecDeque::new(),
+            others: Vec::new(),
             next: None,
             committing: 0,
             ready: Vec::new(),
@@ -154,7 +157,10 @@ impl Broker {
             // What is being copied has not come to anybody yet.
             let copied: Vec<_> = self.answers.values().filter_map(Answer::copied_to).collect();
             let others = others.filter(|other| !copied.contains(other));
-            let others = others.filter(|_| why == Some(Reason::TooOld)).collect();
+            let others = others.filter(|_| why == Some(Reason::TooOld)).collect::<Vec<_>>();
+            if let Some(clearing) = self.clearings.active.get_mut(&token) {
+                clearing.others.clone_from(&others);
+            }
             return self.spool(SpoolOp::Glance(token, node, part, why.is_some(), others));
         }
         match clearing.next.take() {
@@ -165,8 +171,16 @@ impl Broker {
 
     /// The messages of a part are known: their senders are told.
     pub(super) fn glanced(&mut self, now: Now, token: u64, seen: Vec<Glance>) {
-        let Some(clearing) = self.clearings.active.get(&token) else { return };
+        let Some(clearing) = self.clearings.active.get_mut(&token) else { return };
         let (node, why) = (clearing.node, clearing.bounce);
+        let here: Vec<_> = self.directory.nodes(node.user).collect();
+        if clearing.others.iter().any(|other| !here.contains(other)) {
+            // What a node has not that was dropped meanwhile, it need not have acked.
+            for message in seen.iter().rev() {
+                clearing.found.push_front((message.id, message.to_one));
+            }
+            return self.clear_on(token);
+        }
         let mut ready = Vec::new();
         let mut committing = 0;
         for message in seen {
