@@ -32,7 +32,7 @@ mod usage;
 
 pub use backup::{RestoreError, Snapshot, restore};
 pub use config::StoreConfig;
-pub use look::{JournalUse, Unfiled};
+pub use look::Unfiled;
 pub use op::{Fatal, OpenError, Refusal, SpoolDone, SpoolOp, StagedBody};
 pub use stats::{State, Totals};
 

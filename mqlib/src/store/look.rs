@@ -42,15 +42,6 @@ impl Unfiled {
     }
 }
 
-/// How much of the journal is in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JournalUse {
-    /// Segments in all.
-    pub segments: usize,
-    /// Segments that hold what is still needed, or are being filled.
-    pub used: usize,
-}
-
 impl Store {
     /// What waits for a node and is not filed, and what no longer waits though it is.
     pub fn unfiled_of(&self, node: NodeId) -> Unfiled {
@@ -60,10 +51,5 @@ impl Store {
             waiting: entries.map(of).collect(),
             acked: self.deleting.of(node).into_iter().collect(),
         }
-    }
-
-    /// How much of the journal is in use.
-    pub fn journal_use(&self) -> JournalUse {
-        JournalUse { segments: self.journal.segments(), used: self.journal.in_use() }
     }
 }

@@ -56,10 +56,9 @@ pub struct Journal {
 
 /// `GET /api/v1/status`
 pub(crate) async fn get(State(operator): State<Operator>) -> Result<Json<Status>, ApiError> {
-    let looked = operator.look(|broker, _| (broker.counts(), broker.directory().list_count()));
-    let (counts, lists) = looked.await?;
-    let asked = operator.inquiry().ask(|store| (store.unfiled(), store.journal_use())).await;
-    let (unfiled, journal) = asked.ok_or(crate::operator::Stopping)?;
+    let counts = operator.look(|broker, _| broker.counts()).await?;
+    let store = operator.inquiry().ask(|store| store.state()).await;
+    let store = store.ok_or(crate::operator::Stopping)?;
     let files = operator.files().await?;
     let room = rustix::fs::statvfs(operator.store()).map_err(std::io::Error::from)?;
     Ok(Json(Status {
@@ -70,12 +69,12 @@ pub(crate) async fn get(State(operator): State<Operator>) -> Result<Json<Status>
         online: counts.online,
         users: counts.users,
         nodes: counts.nodes,
-        lists,
-        waiting: files + unfiled,
+        lists: counts.lists,
+        waiting: files + store.unfiled,
         disk: Space {
             free: room.f_bavail.saturating_mul(room.f_frsize),
             total: room.f_blocks.saturating_mul(room.f_frsize),
         },
-        journal: Journal { segments: journal.segments, used: journal.used },
+        journal: Journal { segments: store.segments, used: store.segments_used },
     }))
 }
