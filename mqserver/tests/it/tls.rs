@@ -193,16 +193,18 @@ async fn a_client_shows_its_certificate_where_it_has_to() {
         std::fs::write(store.path().join("tls/ca.pem"), &friend.certificate).unwrap();
         let server = Server::start_with_tls(&store);
         Client::register(&server, "alice", "").await;
-        for (shown, comes_in) in
-            [(Some(&friend), true), (None, stranger_comes_in), (Some(&pair), false)]
-        {
+        Client::add_node(&server, "alice", "n1").await;
+        for (node, shown, comes_in) in [
+            ("n0", Some(&friend), true),
+            ("n1", None, stranger_comes_in),
+            ("none", Some(&pair), false),
+        ] {
             // The server's verdict comes after the client's handshake.
             let mut stream = shake_hands(&server, &pair, shown).await.unwrap();
             let refused = timeout(Duration::from_millis(300), stream.read_u8()).await;
             assert_eq!(refused.is_err(), comes_in, "{auth}: {refused:?}");
             if comes_in {
-                Client::over(stream.into(), Framing::Raw).await.log_in("alice", "n0").await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                Client::over(stream.into(), Framing::Raw).await.log_in("alice", node).await;
             }
         }
     }
