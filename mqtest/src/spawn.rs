@@ -171,6 +171,12 @@ impl Server {
         }
     }
 
+    /// Stops it where it is (SIGSTOP): it says no more.
+    #[allow(dead_code, reason = "for trials")]
+    pub(crate) fn freeze(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
     /// Kills it (SIGKILL), as a crash would, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().context("cannot kill the server")?;
