@@ -162,6 +162,8 @@ struct Session {
     queue: Queue,
     /// The listing that counts.
     listing: u64,
+    /// What makes its acks durable.
+    settling: u64,
     /// The login is answered when the first listing tells what waits.
     unwelcomed: bool,
     /// When the retry timer is set to go off.
@@ -180,7 +182,7 @@ enum Timer {
     Overdue,
 }
 
-/// What a directory edit, or a copy, was asked for.
+/// Who waits for something to be durable.
 enum Answer {
     /// By a client.
     Reply {
@@ -197,6 +199,8 @@ enum Answer {
     Deleted(UserId),
     /// By the operator: that so many messages are removed.
     Purged(u64, u64),
+    /// By a queue: that its node's acks are durable.
+    Acks(NodeId),
 }
 
 impl Answer {
@@ -204,7 +208,11 @@ impl Answer {
     fn copied_to(&self) -> Option<NodeId> {
         match self {
             Self::Reply { copied_to, .. } => *copied_to,
-            Self::Dropped(_) | Self::Operated(_) | Self::Deleted(_) | Self::Purged(..) => None,
+            Self::Dropped(_)
+            | Self::Operated(_)
+            | Self::Deleted(_)
+            | Self::Purged(..)
+            | Self::Acks(_) => None,
         }
     }
 
@@ -213,7 +221,7 @@ impl Answer {
         match self {
             Self::Dropped(dropped) => Some(dropped.user()),
             Self::Deleted(user) => Some(*user),
-            Self::Reply { .. } | Self::Operated(_) | Self::Purged(..) => None,
+            Self::Reply { .. } | Self::Operated(_) | Self::Purged(..) | Self::Acks(_) => None,
         }
     }
 }
@@ -228,6 +236,7 @@ impl std::fmt::Debug for Answer {
             Self::Operated(number) | Self::Purged(number, _) => {
                 f.debug_tuple("Operated").field(number).finish()
             }
+            Self::Acks(node) => f.debug_tuple("Acks").field(node).finish(),
         }
     }
 }
@@ -652,6 +661,7 @@ impl Broker {
             Some(Answer::Purged(number, removed)) => {
                 self.out.push_back(Output::Operated(number, Ok(Operated::Purged(removed))));
             }
+            Some(Answer::Acks(node)) => self.settled(now, token, node),
             None => {}
         }
     }

@@ -63,6 +63,8 @@ pub(crate) enum Step {
     List(MessageId),
     /// Ask the link to tell when it has written what was sent, so many bytes since the last mark.
     Mark(usize),
+    /// Make the acks durable that there were so far.
+    Settle,
 }
 
 /// Where a message in flight is.
@@ -163,13 +165,18 @@ pub(crate) struct Queue {
     reading: usize,
     /// The length of the message that was read last, which those being read may have, too.
     read_len: usize,
+    /// How many were acked since acks were last asked to be made durable.
+    acked: usize,
+    /// How many acks are being made durable.
+    settling: Option<usize>,
     tail: Tail,
     /// The latest that was ever pending.
     last: MessageId,
 }
 
 impl Queue {
-    /// The queue of a node that has just logged in: all is in the store.
+    /// The queue of a node that has just logged in: all is in the store. What it acked before it left
+    /// may not be durable yet.
     pub(crate) fn new(node: NodeId, window: usize, patience: Patience) -> Self {
         Self {
             node,
@@ -184,6 +191,8 @@ impl Queue {
             unmarked: 0,
             reading: 0,
             read_len: usize::MAX,
+            acked: window,
+            settling: None,
             tail: Tail::Stored,
             last: MessageId::ZERO,
         }
@@ -286,7 +295,7 @@ impl Queue {
             self.tail = Tail::Listing { committed: Vec::new(), removed: HashSet::new() };
             return Some(Step::List(self.last));
         }
-        self.read_ahead(limits)
+        self.read_ahead(limits).or_else(|| self.settle())
     }
 
     /// May more be handed to the link? If not, a mark is on its way that will tell.
@@ -301,15 +310,39 @@ impl Queue {
 
     /// Has the window room for another message, by number and by bytes?
     fn has_room(&self, limits: &Limits) -> bool {
-        self.flights.len() < self.window && self.flying < limits.flying
+        self.has_place() && self.flying < limits.flying
+    }
+
+    /// Has the window a place that is free? What was acked keeps its place until that is durable, so
+    /// that no more than a window comes again after a crash.
+    fn has_place(&self) -> bool {
+        self.flights.len() + self.acked + self.settling.unwrap_or_default() < self.window
     }
 
     /// May another message enter the window now?
     fn may_fly(&self, limits: &Limits) -> bool {
-        let room = self.has_room(limits);
+        if self.flights.is_empty() {
+            return self.has_place();
+        }
         // A message that must be read for it is one more being read.
         let warm = self.pending.front().is_some_and(|next| next.item.message.is_some());
-        self.flights.is_empty() || room && (warm || self.may_read(limits))
+        self.has_room(limits) && (warm || self.may_read(limits))
+    }
+
+    /// Has acks made durable whose places are needed, before the last is taken.
+    fn settle(&mut self) -> Option<Step> {
+        let waits = !self.pending.is_empty() || !matches!(self.tail, Tail::None);
+        let needed = self.acked * 2 >= self.window || !self.has_place();
+        if !waits || !needed || self.acked == 0 || self.settling.is_some() {
+            return None;
+        }
+        self.settling = Some(std::mem::take(&mut self.acked));
+        Some(Step::Settle)
+    }
+
+    /// The acks that were to be made durable are.
+    pub(crate) fn settled(&mut self) {
+        self.settling = None;
     }
 
     /// May another message be read, besides those that are? Of unknown length only one is.
@@ -445,8 +478,11 @@ impl Queue {
             removed.insert(id);
         }
         let flight = self.take_down(position)?;
-        let is_purged = matches!(flight.place, Place::Purged);
-        (!is_purged).then_some(Acked { to_one: flight.to_one, len: flight.len })
+        if matches!(flight.place, Place::Purged) {
+            return None;
+        }
+        self.acked += 1;
+        Some(Acked { to_one: flight.to_one, len: flight.len })
     }
 
     /// Takes a message out of the window; it may be about to be sent, or sent again.
@@ -599,6 +635,7 @@ mod tests {
             match step {
                 Step::Send { message, .. } => sent += message.len(),
                 Step::Mark(bytes) => marked += bytes,
+                Step::Settle => queue.settled(),
                 Step::Read(..) | Step::List(_) => {}
             }
         }
@@ -642,6 +679,54 @@ mod tests {
         assert!(queue.next_retry().is_some_and(|at| at <= late));
         assert!(queue.ack(ids[4]).is_some());
         queue.retry(late, &limits);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_is_acked_keeps_its_place_until_that_is_durable() {
+        let limits = Limits::default();
+        let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 4, PATIENCE);
+        let mut ids = IdSource::new(0, MessageId::ZERO);
+        let ids: Vec<_> = (1..=10).map(|nth| ids.next(nth)).collect();
+        // How many are sent, and whether acks are to be made durable.
+        let go_on = |queue: &mut Queue| {
+            let steps =
+                std::iter::from_fn(|| queue.next(Duration::ZERO, &mut Owners::new(), &limits));
+            let steps: Vec<_> = steps.filter(|step| !matches!(step, Step::List(_))).collect();
+            let sent = steps.iter().filter(|step| matches!(step, Step::Send { .. })).count();
+            (sent, steps.contains(&Step::Settle))
+        };
+        // What was acked on a link before may not be durable.
+        assert_eq!(go_on(&mut queue), (0, true));
+        queue.listed(Vec::new(), None, &limits);
+        for &id in &ids {
+            let message = Some(Bytes::from_static(b"message"));
+            queue.push(Item { id, to_one: false, message, read: None }, &limits);
+        }
+        assert_eq!(go_on(&mut queue), (0, false));
+        queue.settled();
+        assert_eq!(go_on(&mut queue), (4, false));
+        queue.ack(ids[0]);
+        assert_eq!(go_on(&mut queue), (0, true));
+        queue.ack(ids[1]);
+        queue.ack(ids[2]);
+        assert_eq!(go_on(&mut queue), (0, false));
+        queue.settled();
+        // Of the four places one is in flight, and two were acked meanwhile.
+        assert_eq!(go_on(&mut queue), (1, true));
+        queue.settled();
+        assert_eq!(go_on(&mut queue), (2, false));
+        // Nobody waits for the places of the last ones.
+        for &id in &ids[3..7] {
+            queue.ack(id);
+        }
+        assert_eq!(go_on(&mut queue), (0, true));
+        queue.settled();
+        assert_eq!(go_on(&mut queue), (3, false));
+        for &id in &ids[7..] {
+            queue.ack(id);
+        }
+        assert_eq!(go_on(&mut queue), (0, false));
         assert!(queue.is_empty());
     }
 

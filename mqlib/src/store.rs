@@ -113,6 +113,8 @@ pub struct Store {
     deleting: Deleting,
     /// What must be durable in the order submitted.
     ordered: VecDeque<SpoolOp>,
+    /// Who waits for the acks that wait.
+    settles: Vec<u64>,
     /// Acks for the next batch.
     acks: VecDeque<Ack>,
     /// How many messages they are about.
@@ -197,6 +199,7 @@ impl Store {
             usage: Usage::default(),
             deleting: Deleting::default(),
             ordered: VecDeque::new(),
+            settles: Vec::new(),
             acks: VecDeque::new(),
             acked: 0,
             acks_since: None,
@@ -344,8 +347,8 @@ impl Store {
             | SpoolOp::Copy(..)
             | SpoolOp::Drop(..)
             | SpoolOp::Recall(..)
-            | SpoolOp::Find(..)
-            | SpoolOp::Settle(_) => self.ordered.push_back(op),
+            | SpoolOp::Find(..) => self.ordered.push_back(op),
+            SpoolOp::Settle(token) => self.settles.push(token),
             SpoolOp::Delete(ids, nodes) => self.delete(now, Ack { ids, nodes }),
             SpoolOp::List(token, node, after) => self.list(token, node, after),
             SpoolOp::Read(node, id, to_one) => self.read(node, id, to_one),
@@ -495,6 +498,7 @@ impl Store {
     /// Is all that was submitted durable, and everything done that follows from it?
     pub fn is_settled(&self) -> bool {
         self.ordered.is_empty()
+            && self.settles.is_empty()
             && self.acks.is_empty()
             && self.listings.is_empty()
             && self.copies.is_empty()

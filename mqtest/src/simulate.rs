@@ -47,6 +47,8 @@ enum Broken {
     KeepQueues,
     /// Senders are not told of messages that are removed
     ForgetBounces,
+    /// Acks are said to be durable before they are
+    SettleEarly,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -61,6 +63,7 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         Some(Broken::DropSilently) => Mutation::DropSilently,
         Some(Broken::KeepQueues) => Mutation::KeepQueues,
         Some(Broken::ForgetBounces) => Mutation::ForgetBounces,
+        Some(Broken::SettleEarly) => Mutation::SettleEarly,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.

@@ -190,8 +190,9 @@ impl Broker {
         let queue = Queue::new(node, window, Patience { first, most });
         let unwelcomed = version != Version::V1;
         let posted = Posted::default();
+        let (listing, settling, retry_at) = (0, 0, None);
         let session =
-            Session { link: id, version, queue, listing: 0, unwelcomed, retry_at: None, posted };
+            Session { link: id, version, queue, listing, settling, unwelcomed, retry_at, posted };
         self.sessions.insert(node, session);
         self.came(now, node);
         if unwelcomed {

@@ -1,6 +1,6 @@
 //! Online nodes: deliveries, acks, redelivery, and what happens when one leaves.
 
-use super::{Broker, LinkId, Output, Timer};
+use super::{Answer, Broker, LinkId, Output, Timer};
 use crate::id::MessageId;
 use crate::node::{NodeId, UserId};
 use crate::now::Now;
@@ -36,6 +36,12 @@ impl Broker {
                     Output::Spool(SpoolOp::List(self.token, node, after))
                 }
                 Step::Mark(bytes) => Output::Mark(link, bytes),
+                Step::Settle => {
+                    self.token += 1;
+                    session.settling = self.token;
+                    self.answers.insert(self.token, Answer::Acks(node));
+                    Output::Spool(SpoolOp::Settle(self.token))
+                }
             });
         }
         if session.retry_at.is_none()
@@ -107,6 +113,15 @@ impl Broker {
             }
         }
         self.pump(now, node);
+    }
+
+    /// What the node had acked when this was asked is durable.
+    pub(super) fn settled(&mut self, now: Now, token: u64, node: NodeId) {
+        let session = self.sessions.get_mut(&node);
+        if let Some(session) = session.filter(|session| session.settling == token) {
+            session.queue.settled();
+            self.pump(now, node);
+        }
     }
 
     /// Counts no more what waits for a user that is away, if nothing does or is about to.

@@ -52,11 +52,14 @@ impl Store {
     pub fn commit(&mut self, now: Duration) -> Result<bool, Fatal> {
         let mut batch = Batch::default();
         self.look_for_space(now, !self.ordered.is_empty());
-        let rides = |op: &SpoolOp| matches!(op, SpoolOp::Commit(_) | SpoolOp::Settle(_));
-        let ride = self.ordered.iter().any(rides);
+        let rides = |op: &SpoolOp| matches!(op, SpoolOp::Commit(_));
+        let ride = self.ordered.iter().any(rides) || !self.settles.is_empty();
         let acks_due = self.acks_since.is_some_and(|since| now >= since + ACK_HOLD);
         if ride || acks_due || self.acked >= ACKS_HELD {
             self.add_acks(&mut batch)?;
+        }
+        if self.acks.is_empty() {
+            batch.done.extend(self.settles.drain(..).map(SpoolDone::Settled));
         }
         self.add_drops(&mut batch)?;
         let mut more = false;
@@ -85,9 +88,6 @@ impl Store {
                 SpoolOp::Find(token, node, after) => {
                     batch.finds.push(Finding { token, node, after });
                 }
-                SpoolOp::Settle(token) if self.acks.is_empty() => {
-                    batch.done.push(SpoolDone::Settled(token));
-                }
                 SpoolOp::Commit(post) => match self.commit_posts(post, &mut batch)? {
                     Taken::Whole => {}
                     Taken::Not(posts) => {
@@ -110,7 +110,7 @@ impl Store {
         self.file(now);
         self.copy();
         self.find();
-        Ok(more)
+        Ok(more || !self.settles.is_empty() && !self.blocked)
     }
 
     /// Refuses the posts that wait behind a change of the directory, for which there is no room.

@@ -51,7 +51,7 @@ pub enum SpoolOp {
     Glance(u64, NodeId, Vec<(MessageId, bool)>, bool, Vec<NodeId>),
     /// Which queues have messages before an id? Answered by `FoundOlder`.
     FindOlder(MessageId),
-    /// Answered by `Settled`, when all deletes that were submitted before are durable.
+    /// Make all deletes that were submitted before durable, now. Answered by `Settled`.
     Settle(u64),
 }
 

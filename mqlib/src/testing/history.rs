@@ -81,8 +81,9 @@ impl History {
         self.nodes.entry(node.user).or_default().insert(node.node);
     }
 
-    /// `node` has logged in on a new connection, with that many deliveries in flight at most. A
-    /// harness that tells of one login tells of all, and of ids in every arrival and ack.
+    /// `node` has logged in on a new connection, with that many deliveries in flight at most, and no more
+    /// that come again. A harness that tells of one login tells of all, and of ids in every arrival and
+    /// ack.
     pub fn logged_in(&mut self, node: NodeRef, window: usize) {
         self.receivers.entry(node).or_default().logged_in(window);
     }

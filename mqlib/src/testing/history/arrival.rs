@@ -65,7 +65,7 @@ impl History {
             }
         };
         if !first {
-            return self.repeated(node, post.filter(|_| ordered && id > latest));
+            return self.repeated(node, post.filter(|_| id > latest), ordered);
         }
         self.counts.deliveries += 1;
         if ordered {
@@ -115,11 +115,19 @@ impl History {
         }
     }
 
-    /// A node got something that it had got before; `anew`, if under an id that it had not got.
-    fn repeated(&mut self, node: NodeRef, anew: Option<PostRef>) {
+    /// A node got something that it had got before; `anew`, if under an id that it had not got. What has
+    /// no place in the order says nothing of its window, nor of what was stored.
+    fn repeated(&mut self, node: NodeRef, anew: Option<PostRef>, ordered: bool) {
         self.counts.duplicates += 1;
+        if !ordered {
+            return;
+        }
         let receiver = self.receivers.entry(node).or_default();
-        self.counts.most_duplicates = self.counts.most_duplicates.max(receiver.repeated());
+        let (again, window) = (receiver.repeated(), receiver.widest);
+        self.counts.most_duplicates = self.counts.most_duplicates.max(again);
+        if again > window as u64 {
+            self.broken(Violation::Again { node, again, window });
+        }
         if let Some(post) = anew.filter(|_| self.stored_once) {
             self.broken(Violation::Twice { post, node });
         }

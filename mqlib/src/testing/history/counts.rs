@@ -35,7 +35,7 @@ pub struct Counts {
     pub stored_twice: u64,
     /// Delivered although the post was refused.
     pub refused_and_delivered: u64,
-    /// More in flight than the window.
+    /// More in flight than the window, or more that came again.
     pub beyond_window: u64,
     /// Sent again without a mark.
     pub unmarked: u64,
@@ -71,7 +71,7 @@ impl Counts {
             Violation::Id { .. } => &mut self.ids,
             Violation::Twice { .. } => &mut self.stored_twice,
             Violation::Refused { .. } => &mut self.refused_and_delivered,
-            Violation::Window { .. } => &mut self.beyond_window,
+            Violation::Window { .. } | Violation::Again { .. } => &mut self.beyond_window,
             Violation::Unmarked { .. } => &mut self.unmarked,
             // Those are of a harness, which does not hand them in here.
             Violation::Removed(_)

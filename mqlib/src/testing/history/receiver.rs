@@ -20,6 +20,8 @@ pub(super) struct Receiver {
     /// How many acks it has sent.
     pub(super) acked: u64,
     session: Option<Session>,
+    /// The largest window that it ever had.
+    pub(super) widest: usize,
 }
 
 /// A connection, where the harness tells of logins.
@@ -45,6 +47,7 @@ impl Receiver {
     pub(super) fn logged_in(&mut self, window: usize) {
         // What was acked on the link before may not have been read.
         self.acks.clear();
+        self.widest = self.widest.max(window);
         self.session = Some(Session { window, ..Session::default() });
     }
 

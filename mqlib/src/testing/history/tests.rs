@@ -295,6 +295,28 @@ fn what_a_node_acked_before_a_post_that_was_acked_never_comes_again() {
 }
 
 #[test]
+fn no_more_than_the_largest_window_comes_again_on_a_connection() {
+    let mut history = history();
+    let posts: Vec<_> = (1..=3).map(|seq| post(A, seq)).collect();
+    history.logged_in(B, 2);
+    for (&first, number) in posts.iter().zip(1..) {
+        history.posted(first, to_b_alone());
+        history.acked(first, Some(id(number)));
+        get(&mut history, B, first, number);
+        ack(&mut history, B, first, number);
+    }
+    history.crashed(None);
+    history.logged_in(B, 1);
+    for (&first, number) in posts.iter().zip(1..) {
+        assert_eq!(history.verdict(), Ok(()));
+        get(&mut history, B, first, number);
+        ack(&mut history, B, first, number);
+    }
+    let broken = Violation::Again { node: B, again: 3, window: 2 };
+    assert_eq!(history.verdict(), Err(broken));
+}
+
+#[test]
 fn an_ack_on_a_lost_connection_is_no_delete() {
     let mut history = history();
     let first = post(A, 1);

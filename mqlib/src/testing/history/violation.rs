@@ -103,6 +103,16 @@ pub enum Violation {
         /// How many it may have.
         window: usize,
     },
+    /// More came again on a connection than were in flight on any before.
+    #[error("{node} got {again} messages again, and never had a window of more than {window}")]
+    Again {
+        /// The node.
+        node: NodeRef,
+        /// How many came again.
+        again: u64,
+        /// The largest window that it ever had.
+        window: usize,
+    },
     /// A message came again on a connection, and did not say so.
     #[error("message {id} came again to {node} without a mark")]
     Unmarked {
