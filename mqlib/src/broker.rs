@@ -11,11 +11,14 @@
 //! ack of a node's goes to the store as a delete, and the node's next message goes out.
 
 mod accounts;
+mod answer;
 mod bounces;
 mod clearing;
 mod drops;
+mod input;
 mod lists;
 mod operate;
+mod output;
 mod pace;
 mod posts;
 mod reposts;
@@ -27,9 +30,10 @@ mod tally;
 mod tests;
 mod totals;
 
+pub use input::{Asked, Input, LinkId, Names};
+pub use output::Output;
 pub use totals::{Totals, Why};
 
-use crate::credential::InvitationKey;
 use crate::directory::{Credential, Directory};
 use crate::failed::Failed;
 use crate::id::{IdSource, MessageId};
@@ -39,14 +43,14 @@ use crate::now::{Dates, Now};
 use crate::posted::PostKey;
 use crate::queue::{Owners, Queue};
 use crate::quit::Quit;
-use crate::reply::{self, AckError, Delivery};
-use crate::request::{Incoming, NodeName, Op, Request, Version};
+use crate::reply::{self, AckError};
+use crate::request::{Incoming, Op, Request, Version};
 use crate::spool::Amount;
 use crate::store::{Opened, Refusal, SpoolDone, SpoolOp};
 use accounts::NewNode;
+use answer::Answer;
 use bytes::Bytes;
 use clearing::Clearings;
-use drops::Dropped;
 pub use operate::{OperateError, Operated, Operation};
 use pace::Pace;
 use posts::{Committing, Staging};
@@ -59,87 +63,6 @@ use tally::Tally;
 
 /// How much longer a link may wait for a request of its that is on its way here.
 const ASKING: Duration = Duration::from_secs(1);
-
-/// A connection, by a number that its door chose and never uses again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// A request as a door hands it in: parsed, and with node names turned into keys.
-#[derive(Debug)]
-pub struct Asked {
-    /// The request.
-    pub incoming: Incoming,
-    /// Its passwords, hashed. A post, which is most of what comes, has none.
-    pub names: Option<Box<Names>>,
-    /// When it was read, on the monotonic clock, if that is known: for [`Totals::to_ack`].
-    pub read: Option<Duration>,
-}
-
-/// The passwords of a request: node names, and an invitation's token.
-#[derive(Debug, Default)]
-pub struct Names {
-    /// The key of `newNode`.
-    pub new_node: Credential,
-    /// The key of `prevNode`, or of a login's `nodeId`.
-    pub node: Credential,
-    /// The name that `new_node` is the key of, if we make it instead of the client.
-    pub issued: Option<NodeName>,
-    /// What is kept of the invitation that comes along.
-    pub invitation: Option<InvitationKey>,
-}
-
-impl Asked {
-    /// A request that has no node names.
-    pub fn without_names(incoming: Incoming) -> Self {
-        Self { incoming, names: None, read: None }
-    }
-}
-
-/// What happens to the broker.
-#[derive(Debug)]
-pub enum Input {
-    /// A connection was made, at this time on the monotonic clock.
-    Opened(LinkId, Duration),
-    /// It has asked for something that takes its door a while to hand in, a login perhaps.
-    Asking(LinkId),
-    /// It asks for something.
-    Request(LinkId, Asked),
-    /// What it sent is no request.
-    Invalid(LinkId, Quit),
-    /// Its socket has taken all deliveries up to a mark, of so many bytes.
-    Written(LinkId, usize),
-    /// It is gone, both ways.
-    Closed(LinkId),
-    /// The operator wants something done. Answered by `Operated` with the same number.
-    Operate(u64, Operation),
-    /// The operator has set other limits. What was granted before is kept: a timer that runs, a
-    /// queue that is longer, a node too many.
-    Limits(Box<Limits>),
-    /// The store has done something.
-    Spool(SpoolDone),
-}
-
-/// What the broker wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a message.
-    Send(LinkId, Bytes),
-    /// Send a message of the queue. One that was sent on this connection before is pointless if
-    /// the first copy still waits for the socket.
-    Deliver(LinkId, Delivery),
-    /// When the socket has taken all that was to be sent before this, say so with these bytes.
-    Mark(LinkId, usize),
-    /// So many of the link's requests are settled: it may send as many more.
-    Settled(LinkId, usize),
-    /// Close the connection, with a last word.
-    Close(LinkId, Quit),
-    /// Hand this to the store.
-    Spool(SpoolOp),
-    /// What the operator wanted is done, and durable; or cannot be.
-    Operated(u64, Result<Operated, OperateError>),
-    /// The operator should know.
-    Trouble(String),
-}
 
 #[derive(Debug)]
 struct Link {
@@ -180,65 +103,6 @@ enum Timer {
     Round,
     Save,
     Overdue,
-}
-
-/// Who waits for something to be durable.
-enum Answer {
-    /// By a client.
-    Reply {
-        link: LinkId,
-        reply: Bytes,
-        /// A node that has got more than it knew, if it is online.
-        copied_to: Option<NodeId>,
-    },
-    /// By a client, or by an earlier life: that nothing is left of a node.
-    Dropped(Dropped),
-    /// By the operator.
-    Operated(u64),
-    /// By the operator: that a user is no more. It is answered when nothing is left of it.
-    Deleted(UserId),
-    /// By the operator: that so many messages are removed.
-    Purged(u64, u64),
-    /// By a queue: that its node's acks are durable.
-    Acks(NodeId),
-}
-
-impl Answer {
-    /// The node that a queue is copied to.
-    fn copied_to(&self) -> Option<NodeId> {
-        match self {
-            Self::Reply { copied_to, .. } => *copied_to,
-            Self::Dropped(_)
-            | Self::Operated(_)
-            | Self::Deleted(_)
-            | Self::Purged(..)
-            | Self::Acks(_) => None,
-        }
-    }
-
-    /// The user that is being removed, or a node of whom is.
-    fn removed(&self) -> Option<UserId> {
-        match self {
-            Self::Dropped(dropped) => Some(dropped.user()),
-            Self::Deleted(user) => Some(*user),
-            Self::Reply { .. } | Self::Operated(_) | Self::Purged(..) | Self::Acks(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Answer {
-    /// Without the reply, in which there may be a secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Reply { link, .. } => f.debug_tuple("Reply").field(link).finish(),
-            Self::Dropped(dropped) => std::fmt::Debug::fmt(dropped, f),
-            Self::Deleted(user) => f.debug_tuple("Deleted").field(user).finish(),
-            Self::Operated(number) | Self::Purged(number, _) => {
-                f.debug_tuple("Operated").field(number).finish()
-            }
-            Self::Acks(node) => f.debug_tuple("Acks").field(node).finish(),
-        }
-    }
 }
 
 /// Counts for the operator.

@@ -8,7 +8,7 @@ use crate::disk::Disk;
 use crate::limits::Retention;
 use crate::registry::Birth;
 use crate::reply::Reply;
-use crate::request::{Content, Kind};
+use crate::request::{Content, Kind, NodeName};
 use crate::spool;
 use crate::store::{Store, StoreConfig};
 use crate::testing::disk::SimDisk;
