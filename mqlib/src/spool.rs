@@ -10,22 +10,26 @@
 //! the journal keeps a message until the disk is known to have its file.
 
 mod empty;
+mod fault;
 mod glance;
 mod job;
 mod look;
 mod measure;
 mod older;
 mod quarantine;
+mod reading;
 mod recall;
+mod shop;
 
+pub(crate) use fault::is_full;
 pub use glance::{Glance, Glanced, Others};
-pub(crate) use job::is_full;
-pub use job::{FileJob, Job, JobDone, Lane, ReadMessage, ReadOne, Wanted};
+pub use job::{FileJob, Job, JobDone, Lane};
 pub use look::{Head, Look, file, head, message_len, names, whole};
 pub use measure::{Amount, Measured, ToMeasure};
 pub use older::Named;
 pub use quarantine::{QUARANTINE, reason_path};
 pub(crate) use quarantine::{keep, quarantine};
+pub use reading::{ReadMessage, ReadOne, Wanted};
 pub use recall::{Remember, Remembered};
 
 use crate::id::MessageId;

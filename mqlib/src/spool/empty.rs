@@ -1,7 +1,8 @@
 //! What is left of a node that was dropped, as a job removes it.
 
 use super::Amount;
-use super::job::{Shop, is_no_file, missing};
+use super::fault::{is_no_file, missing};
+use super::shop::Shop;
 use crate::id::MessageId;
 use std::io;
 

@@ -1,6 +1,8 @@
 //! A look at messages: how long each is, and who sent it.
 
-use super::job::{REFUSALS, ReadMessage, Shop, missing};
+use super::fault::missing;
+use super::reading::{REFUSALS, ReadMessage};
+use super::shop::Shop;
 use super::{LINE, Wanted, file_name, path};
 use crate::header;
 use crate::id::MessageId;

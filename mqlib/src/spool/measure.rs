@@ -1,6 +1,7 @@
 //! How much waits, told from the names in directories and the lengths of their files.
 
-use super::job::{Shop, is_planted, missing};
+use super::fault::{is_planted, missing};
+use super::shop::Shop;
 use super::{LINE, parse_name};
 use crate::id::MessageId;
 use crate::node::{NodeId, UserId};

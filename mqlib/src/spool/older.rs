@@ -1,6 +1,6 @@
 //! Queues in which messages have waited for long.
 
-use super::job::Shop;
+use super::shop::Shop;
 use super::{ROOT, parse_name};
 use crate::id::MessageId;
 use crate::name;

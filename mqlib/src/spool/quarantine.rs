@@ -12,7 +12,7 @@
 //! sentence of text that says where it was and what is wrong with it. When it was found is the date
 //! of that file.
 
-use super::job::{exists, missing};
+use super::fault::{exists, missing};
 use crate::disk::Disk;
 use std::io;
 

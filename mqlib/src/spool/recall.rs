@@ -1,6 +1,7 @@
 //! The files of what nodes have posted, [`posted`](crate::posted), as jobs read and write them.
 
-use super::job::{Shop, exists, is_full, is_planted, missing};
+use super::fault::{exists, is_full, is_planted, missing};
+use super::shop::Shop;
 use crate::node::NodeId;
 use crate::posted::{self, Entry, Next, Slots};
 use std::io;
