@@ -156,10 +156,11 @@ fn what_was_read_for_a_link_that_writes_nothing_is_forgotten_and_read_again() {
     for _ in 0..40 {
         let mut asked = Vec::new();
         while let Some(step) = queue.next(now, &mut Owners::new(), &limits) {
-            asked.extend(match step {
-                Step::Read(id, _) => Some(id),
-                _ => None,
-            });
+            match step {
+                Step::Read(id, _) => asked.push(id),
+                Step::Settle => queue.settled(),
+                _ => {}
+            }
         }
         asked.into_iter().for_each(|id| queue.loaded(id, body(), &mut owners, &limits));
     }
