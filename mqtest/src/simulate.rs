@@ -146,6 +146,7 @@ fn report_to_user(
             Some(Broken::DropSilently) => " --mutate drop-silently",
             Some(Broken::KeepQueues) => " --mutate keep-queues",
             Some(Broken::ForgetBounces) => " --mutate forget-bounces",
+            Some(Broken::SettleEarly) => " --mutate settle-early",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }
