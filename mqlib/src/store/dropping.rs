@@ -53,6 +53,10 @@ impl Store {
             if stage != Stage::Waiting {
                 continue;
             }
+            // What has no file yet is to be copied from one.
+            if self.copies.iter().any(|copying| copying.from == node) {
+                continue;
+            }
             self.void(node, false);
             self.free();
             if self.is_busy(node) || heir.is_some_and(|heir| self.holds.covers(heir)) {
@@ -83,7 +87,7 @@ impl Store {
     fn is_busy(&self, node: NodeId) -> bool {
         // Who takes a backup reads directories in any order.
         self.backup.is_some()
-            || self.copies.iter().any(|copying| copying.from == node || copying.to == node)
+            || self.copies.iter().any(|copying| copying.to == node)
             || self.drops.iter().any(|earlier| earlier.heir == Some(node))
             || self.holds.covers(node)
             || !self.deleting.of(node).is_empty()
