@@ -508,14 +508,15 @@ impl Broker {
     /// The edit, or the copy, that an answer waits for is durable.
     fn answered(&mut self, now: Now, token: u64, copied: Amount) {
         match self.answers.remove(&token) {
-            Some(Answer::Reply { link, reply, copied_to }) => {
+            Some(Answer::Reply { link, reply, copied_to: Some(node) }) => {
+                self.tally.add_to(node, copied);
+                self.relist(now, node);
+                self.added(now, link, reply, node);
+            }
+            Some(Answer::Reply { link, reply, copied_to: None }) => {
                 self.send(link, reply);
                 self.settle(link);
                 self.go_on(now, link);
-                if let Some(node) = copied_to {
-                    self.tally.add_to(node, copied);
-                    self.relist(now, node);
-                }
             }
             Some(Answer::Dropped(dropped)) => self.dropped(now, dropped),
             Some(Answer::Operated(number)) => {

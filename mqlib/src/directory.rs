@@ -315,10 +315,19 @@ impl Directory {
         if changed.nodes.len() >= self.limits.nodes_per_user {
             return Err(AddNodeError::TooManyNodes(self.limits.nodes_per_user));
         }
-        changed.nodes.push(Node::new(offset, key));
+        changed.nodes.push(Node { adding: true, ..Node::new(offset, key) });
         changed.nodes.sort_by_key(|node| node.offset);
         let edits = self.change(vec![Edit::User(user, changed)]);
         Ok((NodeId { user, offset }, edits))
+    }
+
+    /// A node that was added has all that waited.
+    pub(crate) fn added(&mut self, node: NodeId) -> Vec<Edit> {
+        match self.node_mut(node) {
+            Some(known) if known.adding => known.adding = false,
+            _ => return Vec::new(),
+        }
+        self.user(node.user).map(|user| Edit::User(node.user, user.clone())).into_iter().collect()
     }
 
     /// Takes a node away that is not its user's last. Its offset stays taken until it is
@@ -413,6 +422,12 @@ impl Directory {
     pub(crate) fn seen(&self, node: NodeId) -> Option<NonZeroU32> {
         let nodes = &self.user(node.user)?.nodes;
         nodes.iter().find(|known| known.offset == node.offset)?.seen
+    }
+
+    /// Was a node added that may not have all that waited then?
+    pub(crate) fn is_adding(&self, node: NodeId) -> bool {
+        let nodes = self.user(node.user).map(|user| user.nodes.as_slice()).unwrap_or_default();
+        nodes.iter().any(|known| known.offset == node.offset && known.adding)
     }
 
     /// It is noticed that it is not known when a node was online.

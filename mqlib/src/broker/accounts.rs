@@ -10,6 +10,7 @@ use crate::queue::{Patience, Queue};
 use crate::quit::Quit;
 use crate::reply::{self, AckError, Queued, Welcome};
 use crate::request::{NodeName, Version};
+use crate::spool::Amount;
 use crate::store::SpoolOp;
 use bytes::Bytes;
 use std::time::Duration;
@@ -149,6 +150,18 @@ impl Broker {
                 self.send(id, reply::added(None, Some(&error.to_string()), None));
                 self.settle(id);
             }
+        }
+    }
+
+    /// A node has all that waited when it was added. Its client hears of it when that is certain; on a
+    /// full disk it stays uncertain, which costs no more than a bounce too many.
+    pub(super) fn added(&mut self, now: Now, link: LinkId, reply: Bytes, node: NodeId) {
+        let edits = if self.full { Vec::new() } else { self.directory.added(node) };
+        let token = self.next_token();
+        self.answers.insert(token, Answer::Reply { link, reply, copied_to: None });
+        match edits.is_empty() {
+            true => self.answered(now, token, Amount::default()),
+            false => self.spool(SpoolOp::Edit(token, edits)),
         }
     }
 

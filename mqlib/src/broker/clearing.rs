@@ -154,14 +154,10 @@ impl Broker {
         if !part.is_empty() {
             // One that another node has acked has come to its user.
             let others = self.directory.nodes(node.user).filter(|other| *other != node);
-            // What is being copied has not come to anybody yet. In an earlier life it may have been: then
-            // the node was never online.
+            // What is being copied, or was not copied to its end, has not come to anybody yet.
             let copied: Vec<_> = self.answers.values().filter_map(Answer::copied_to).collect();
             let others = others.filter(|other| !copied.contains(other));
-            let was_here = |other: &NodeId| {
-                self.sessions.contains_key(other) || self.directory.seen(*other).is_some()
-            };
-            let others = others.filter(was_here);
+            let others = others.filter(|other| !self.directory.is_adding(*other));
             let others = others.filter(|_| why == Some(Reason::TooOld)).collect::<Vec<_>>();
             if let Some(clearing) = self.clearings.active.get_mut(&token) {
                 clearing.others.clone_from(&others);

@@ -41,11 +41,13 @@ pub struct Node {
     pub noticed: Option<NonZeroU32>,
     /// Its user was warned that it will be dropped if it stays away.
     pub warned: bool,
+    /// It was added, and may not have all that waited then: nobody was told that it is there.
+    pub adding: bool,
 }
 
 impl Node {
     /// A node that was never online.
     pub fn new(offset: u8, key: NodeKey) -> Self {
-        Self { offset, key, seen: None, noticed: None, warned: false }
+        Self { offset, key, seen: None, noticed: None, warned: false, adding: false }
     }
 }

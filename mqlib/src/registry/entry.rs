@@ -45,6 +45,8 @@ struct StoredNode {
     noticed: Option<NonZeroU32>,
     #[serde(default, skip_serializing_if = "is_false")]
     warned: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    adding: bool,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -94,6 +96,7 @@ impl StoredUser {
             seen: node.seen,
             noticed: node.noticed,
             warned: node.warned,
+            adding: node.adding,
         });
         Self {
             name: user.name.clone(),
@@ -109,8 +112,8 @@ impl StoredUser {
     fn into_user(self) -> Option<User> {
         let nodes = self.nodes.iter().map(|node| {
             let key = NodeKey(unhex(&node.key)?);
-            let (seen, noticed, warned) = (node.seen, node.noticed, node.warned);
-            Some(Node { offset: node.offset, key, seen, noticed, warned })
+            let StoredNode { offset, seen, noticed, warned, adding, .. } = *node;
+            Some(Node { offset, key, seen, noticed, warned, adding })
         });
         let since = match self.since {
             Some(id) => Some(Box::new(id.parse().ok()?)),
@@ -170,6 +173,7 @@ mod tests {
             seen: NonZeroU32::new(5),
             noticed: NonZeroU32::new(4),
             warned: true,
+            adding: true,
             ..Node::new(1, NodeKey([7; KEY_LEN]))
         };
         let user = User {
