@@ -37,7 +37,7 @@ pub struct Limits {
     /// A body of more bytes than this is staged: written to its file before it is committed.
     pub large: usize,
     /// How many bytes of messages a node's queue keeps in memory; the rest is read when its turn
-    /// comes.
+    /// comes. Four times as much for a node that acks what it gets in time.
     pub warm: usize,
     /// How many messages a node's queue knows in memory; the rest is listed when its turn comes.
     pub pending: usize,
@@ -45,7 +45,8 @@ pub struct Limits {
     /// message waits for an ack, whatever the window.
     pub flying: usize,
     /// How many bytes of deliveries a link is given that its socket has not taken: behind them
-    /// messages wait in the store. One message is more if it is larger.
+    /// messages wait in the store. One message is more if it is larger. Four times as much for a node
+    /// that acks what it gets in time.
     pub unwritten: usize,
     /// Who may create a user.
     pub registration: Registration,
@@ -191,7 +192,7 @@ impl Default for Limits {
             warm: 16 << 10,
             pending: 65_536,
             flying: 1 << 20,
-            unwritten: 16 << 10,
+            unwritten: 12 << 10,
             registration: Registration::Open,
             accounts: AccountLimits::default(),
             retention: Retention::default(),

@@ -56,6 +56,9 @@ const READ_AHEAD: usize = 32;
 /// How many messages a queue knows that is not read.
 const REMEMBERED: usize = READ_AHEAD;
 
+/// How many times as much a node has in memory, and its link in its hands, that acks what it gets.
+const PROMPT: usize = 4;
+
 /// What is to be done for the queue to go on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -132,6 +135,8 @@ pub(crate) struct Queue {
     reading: usize,
     /// The length of the message that was read last, which those being read may have, too.
     read_len: usize,
+    /// The node acks what it gets in time.
+    prompt: bool,
     /// How many were acked since acks were last asked to be made durable.
     acked: usize,
     /// How many acks are being made durable.
@@ -158,6 +163,7 @@ impl Queue {
             unmarked: 0,
             reading: 0,
             read_len: usize::MAX,
+            prompt: false,
             acked: window,
             settling: None,
             tail: Tail::Stored,
@@ -185,7 +191,7 @@ impl Queue {
 
     fn append(&mut self, mut item: Item, limits: &Limits) {
         let size = item.message.as_ref().map_or(0, Bytes::len);
-        if self.link_takes(limits) && self.warm + size <= limits.warm {
+        if self.link_takes(limits) && self.warm + size <= self.most(limits.warm) {
             self.warm += size;
         } else {
             item.message = None;
@@ -233,7 +239,7 @@ impl Queue {
         owners: &mut Owners,
         limits: &Limits,
     ) -> Option<Step> {
-        if self.unmarked >= (limits.unwritten / 2).max(1) {
+        if self.unmarked >= (self.most(limits.unwritten) / 2).max(1) {
             return Some(Step::Mark(std::mem::take(&mut self.unmarked)));
         }
         if !self.link_takes(limits) {
@@ -267,7 +273,13 @@ impl Queue {
 
     /// May more be handed to the link? If not, a mark is on its way that will tell.
     fn link_takes(&self, limits: &Limits) -> bool {
-        self.unwritten < limits.unwritten.max(1)
+        self.unwritten < self.most(limits.unwritten).max(1)
+    }
+
+    /// A limit, or what a node gets of it that acks in time: a slow reader is to cost little, and a
+    /// quick one is not to wait for marks.
+    fn most(&self, limit: usize) -> usize {
+        if self.prompt { limit.saturating_mul(PROMPT) } else { limit }
     }
 
     /// The link has written what was sent up to a mark.
@@ -315,7 +327,8 @@ impl Queue {
     /// May another message be read, besides those that are? Of unknown length only one is.
     fn may_read(&self, limits: &Limits) -> bool {
         self.reading == 0
-            || self.reading < READ_AHEAD && self.reading.saturating_mul(self.read_len) < limits.warm
+            || self.reading < READ_AHEAD
+                && self.reading.saturating_mul(self.read_len) < self.most(limits.warm)
     }
 
     fn read(&mut self, id: MessageId, to_one: bool) -> Step {
@@ -336,7 +349,7 @@ impl Queue {
 
     /// Reads one of the next messages before its turn comes.
     fn read_ahead(&mut self, limits: &Limits) -> Option<Step> {
-        if self.warm >= limits.warm || !self.may_read(limits) {
+        if self.warm >= self.most(limits.warm) || !self.may_read(limits) {
             return None;
         }
         let cold =
@@ -423,7 +436,7 @@ impl Queue {
         let asked = |waiting: &Waiting| waiting.item.id == id && waiting.ahead == Ahead::Asked;
         let Some(position) = self.pending.iter().take(READ_AHEAD).position(asked) else { return };
         match message {
-            Some(message) if self.warm + message.len() <= limits.warm => {
+            Some(message) if self.warm + message.len() <= self.most(limits.warm) => {
                 self.warm += message.len();
                 let waiting = &mut self.pending[position];
                 waiting.item.message = Some(message);
@@ -449,6 +462,7 @@ impl Queue {
             return None;
         }
         self.acked += 1;
+        self.prompt = true;
         Some(Acked { to_one: flight.to_one, len: flight.len })
     }
 
@@ -521,6 +535,7 @@ impl Queue {
             }
         }
         if slow {
+            self.prompt = false;
             self.forget(takes);
         }
     }

@@ -170,3 +170,38 @@ fn what_was_read_for_a_link_that_writes_nothing_is_forgotten_and_read_again() {
     queue.written(limits.unwritten);
     assert!(matches!(queue.next(late, &mut owners, &limits), Some(Step::Read(..))));
 }
+
+#[test]
+fn a_node_that_acks_has_more_in_hand_until_it_is_late() {
+    let limits = Limits { flying: 1 << 30, ..limits() };
+    let (mut queue, sent, marked) = clogged(&limits);
+    assert_eq!(sent, limits.unwritten);
+    queue.written(marked);
+    let first = queue.flights.front().map(|flight| flight.id).unwrap();
+    assert!(queue.ack(first).is_some());
+    // What was read again is not in memory.
+    queue.pending.iter_mut().for_each(|waiting| waiting.item.message = None);
+    queue.warm = 0;
+    let late = Duration::from_secs(11);
+    let mut handed = 0;
+    loop {
+        let mut asked = Vec::new();
+        while let Some(step) = queue.next(Duration::ZERO, &mut Owners::new(), &limits) {
+            match step {
+                Step::Send { message, .. } => handed += message.len(),
+                Step::Read(id, _) => asked.push(id),
+                Step::Settle => queue.settled(),
+                Step::Mark(_) | Step::List(_) => {}
+            }
+        }
+        if asked.is_empty() {
+            break;
+        }
+        let body = || Some(Bytes::from(vec![0; 1024]));
+        asked.into_iter().for_each(|id| queue.loaded(id, body(), &mut Owners::new(), &limits));
+    }
+    assert_eq!(handed, PROMPT * limits.unwritten);
+    assert!(queue.prompt);
+    queue.retry(late, &limits);
+    assert!(!queue.prompt);
+}
