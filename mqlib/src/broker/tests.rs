@@ -49,6 +49,17 @@ fn key(name: &str, node: u8) -> Credential {
     Credential::Key(NodeKey(key))
 }
 
+fn addition(user: &str) -> Request {
+    let (new_node, prev_node) = (NodeName::new(String::new()), NodeName::new(String::new()));
+    Request::AddNode { user: user.to_owned(), new_node, issue: false, prev_node }
+}
+
+fn post_of(id: &str, to: &[(&str, Kind)]) -> Request {
+    let to = to.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
+    let content = Content { etc: None, body: Bytes::copy_from_slice(id.as_bytes()) };
+    Request::Post { id: id.to_owned(), to, no_nodes: true, content }
+}
+
 impl Server {
     fn start(retention: Retention) -> Self {
         let disk = SimDisk::new(0);
@@ -154,11 +165,24 @@ impl Server {
     }
 
     fn ask(&mut self, link: LinkId, op: Op, request: Request, new: Credential, node: Credential) {
+        self.hand_in(link, op, request, new, node);
+        self.settle();
+    }
+
+    /// Asks, and no time passes.
+    fn hand_in(
+        &mut self,
+        link: LinkId,
+        op: Op,
+        request: Request,
+        new: Credential,
+        node: Credential,
+    ) {
         let incoming = Incoming { op, request: Ok(request), in_v1: None };
         let names = Names { new_node: new, node, ..Names::default() };
         let asked = Asked { incoming, names: Some(Box::new(names)), read: None };
         self.broker.handle(self.now, Input::Request(link, asked));
-        self.settle();
+        while self.step() {}
     }
 
     fn connect(&mut self) -> LinkId {
@@ -186,9 +210,7 @@ impl Server {
 
     fn add_node(&mut self, user: &str, node: u8) -> Option<String> {
         let link = self.connect();
-        let (new_node, prev_node) = (NodeName::new(String::new()), NodeName::new(String::new()));
-        let request = Request::AddNode { user: user.to_owned(), new_node, issue: false, prev_node };
-        self.ask(link, Op::AddNode, request, key(user, node), key(user, 0));
+        self.ask(link, Op::AddNode, addition(user), key(user, node), key(user, 0));
         let error = self.last(link).error.clone();
         self.close(link);
         error
@@ -214,10 +236,7 @@ impl Server {
 
     /// Posts to users; what the ack says is wrong.
     fn post(&mut self, link: LinkId, id: &str, to: &[(&str, Kind)]) -> Option<String> {
-        let to = to.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
-        let content = Content { etc: None, body: Bytes::copy_from_slice(id.as_bytes()) };
-        let request = Request::Post { id: id.to_owned(), to, no_nodes: true, content };
-        self.ask(link, Op::Post, request, Credential::Empty, Credential::Empty);
+        self.ask(link, Op::Post, post_of(id, to), Credential::Empty, Credential::Empty);
         self.last(link).error.clone()
     }
 
@@ -630,4 +649,45 @@ fn a_message_that_has_waited_for_too_long_is_bounced() {
     server.pass(12 * HOUR + 2);
     assert_eq!(server.deliveries(alice).len(), 1);
     assert_eq!(server.queue("bob", 0).0, ["young"]);
+}
+
+#[test]
+fn a_new_node_gets_what_has_no_file_yet_although_the_one_that_it_is_copied_from_is_dropped() {
+    let mut server = Server::with(&["alice", "bob"]);
+    let alice = server.login("alice", 0);
+    let post = post_of("1", &[("bob", ALL)]);
+    server.hand_in(alice, Op::Post, post, Credential::Empty, Credential::Empty);
+    let link = server.connect();
+    // The broker hears of all of it before the store does any of it.
+    let incoming = Incoming { op: Op::AddNode, request: Ok(addition("bob")), in_v1: None };
+    let names = Names { new_node: key("bob", 2), node: key("bob", 0), ..Names::default() };
+    let asked = Asked { incoming, names: Some(Box::new(names)), read: None };
+    server.broker.handle(server.now, Input::Request(link, asked));
+    assert_eq!(server.operate(Operation::DropNode("bob".into(), 0)), Ok(Operated::Done));
+    assert_eq!(server.last(link).op, "added");
+    assert_eq!(server.queue("bob", 2).0, ["1"]);
+}
+
+#[test]
+fn what_a_node_never_had_that_a_crash_kept_from_being_filled_is_bounced_when_it_is_too_old() {
+    let age = Some(Duration::from_secs(2 * DAY));
+    let mut unfilled = 0;
+    for cut in 1..40 {
+        let mut server = Server::start(Retention { message_max_age: age, ..Retention::default() });
+        ["alice", "bob"].iter().for_each(|user| server.register(user));
+        let alice = server.login("alice", 0);
+        server.post(alice, "old", &[("bob", ALL)]);
+        server.pass(5);
+        let link = server.connect();
+        server.disk.crash_at(cut);
+        server.hand_in(link, Op::AddNode, addition("bob"), key("bob", 1), key("bob", 0));
+        let answered = server.got.contains_key(&link);
+        server = server.restart();
+        let nodes = server.user("bob").unwrap().nodes.len();
+        unfilled += usize::from(nodes == 2 && !answered);
+        assert!(nodes == 2 || !answered, "cut {cut}");
+        server.pass(3 * DAY);
+        assert_eq!(reasons(&server.queue("alice", 0).1), ["too old"], "cut {cut}");
+    }
+    assert!(unfilled > 0, "no crash came between");
 }

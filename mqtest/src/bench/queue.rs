@@ -13,6 +13,7 @@ use super::template::Template;
 use super::watch::stalled;
 use super::world::World;
 use anyhow::bail;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -42,13 +43,15 @@ async fn measure_at(rig: &Rig, args: &DepthArgs, report: &mut Report) -> anyhow:
     let users = args.depths.len() as u32;
     people::register(rig.addr(), users + args.clients).await?;
     let template = Rc::new(Template::new(1, args.size as usize)?);
+    // The posters' ids go on from one queue to the next, or a post would be a repeat.
+    let next = Rc::<Cell<u32>>::default();
     for (user, &depth) in (0..).zip(&args.depths) {
         let ingest = Ingest {
             posters: users..users + args.clients,
             in_flight: args.in_flight,
             recipients: user..user + 1,
             template: template.clone(),
-            next: Rc::default(),
+            next: next.clone(),
         };
         let world = World::new(users, args.clients)?;
         let queue = Queue { rig, args, user, depth, ingest, world };
@@ -81,11 +84,11 @@ struct Taken {
 impl Queue<'_> {
     async fn measure(&self, report: &mut Report) -> anyhow::Result<Vec<f64>> {
         let (rig, world) = (self.rig, &self.world);
-        let all = self.depth + self.args.posts;
-        self.ingest.post(rig, world, self.depth).await?;
+        let (before, all) = (self.ingest.next.get(), self.depth + self.args.posts);
+        self.ingest.post(rig, world, before + self.depth).await?;
         self.settle(report).await?;
         world.tally.borrow_mut().measure(true);
-        let spent = self.ingest.post(rig, world, all).await?;
+        let spent = self.ingest.post(rig, world, before + all).await?;
         world.tally.borrow_mut().measure(false);
 
         let first = self.take(self.args.posts.into()).await?;
