@@ -99,6 +99,8 @@ impl Files {
             TlsError::Pair(config.certificate.clone(), config.key.clone(), error)
         })?;
         made.alpn_protocols = vec![ALPN.to_vec()];
+        // All of them are good; testssl.sh wants the server to choose.
+        made.ignore_client_order = true;
         // Tickets of what was before are void, and with them what was verified then.
         made.ticketer = Ticketer::new().map_err(library)?;
         Ok(made)
