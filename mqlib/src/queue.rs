@@ -17,6 +17,7 @@ mod tests;
 use crate::id::MessageId;
 use crate::limits::Limits;
 use crate::node::NodeId;
+use crate::request::Version;
 use bytes::Bytes;
 use flight::{Flight, Place};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -117,6 +118,7 @@ pub(crate) type Owners = HashMap<MessageId, NodeId>;
 #[derive(Debug)]
 pub(crate) struct Queue {
     node: NodeId,
+    version: Version,
     window: usize,
     patience: Patience,
     pending: VecDeque<Waiting>,
@@ -137,7 +139,7 @@ pub(crate) struct Queue {
     read_len: usize,
     /// The node acks what it gets in time.
     prompt: bool,
-    /// How many were acked since acks were last asked to be made durable.
+    /// How many were acked since acks were last asked to be made durable; not counted in version 1.
     acked: usize,
     /// How many acks are being made durable.
     settling: Option<usize>,
@@ -148,10 +150,16 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The queue of a node that has just logged in: all is in the store. What it acked before it left
-    /// may not be durable yet.
-    pub(crate) fn new(node: NodeId, window: usize, patience: Patience) -> Self {
+    /// may not be durable yet. In version 1 a place is free with the ack: the order of what it is sent
+    /// is the original's, and a window of one would wait for the disk each time.
+    pub(crate) fn new(node: NodeId, version: Version, patience: Patience) -> Self {
+        let (window, acked) = match version {
+            Version::V1 => (1, 0),
+            Version::V2 { window } => (window, window),
+        };
         Self {
             node,
+            version,
             window,
             patience,
             pending: VecDeque::new(),
@@ -164,7 +172,7 @@ impl Queue {
             reading: 0,
             read_len: usize::MAX,
             prompt: false,
-            acked: window,
+            acked,
             settling: None,
             tail: Tail::Stored,
             last: MessageId::ZERO,
@@ -461,7 +469,7 @@ impl Queue {
         if matches!(flight.place, Place::Purged) {
             return None;
         }
-        self.acked += 1;
+        self.acked += usize::from(self.version != Version::V1);
         self.prompt = true;
         Some(Acked { to_one: flight.to_one, len: flight.len })
     }

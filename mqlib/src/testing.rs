@@ -30,8 +30,6 @@ pub enum Mutation {
     KeepQueues,
     /// Senders are not told of messages that are removed.
     ForgetBounces,
-    /// Acks are said to be durable before they are.
-    SettleEarly,
 }
 
 /// What happened in a run that broke no promise.
@@ -108,17 +106,10 @@ mod tests {
     fn a_server_broken_on_purpose_is_found_out() {
         use Mutation::{
             AckBeforeCommit, DropSilently, DropSync, ForgetBounces, ForgetPosts, KeepQueues,
-            SettleEarly,
         };
-        for mutation in [
-            DropSync,
-            AckBeforeCommit,
-            ForgetPosts,
-            DropSilently,
-            KeepQueues,
-            ForgetBounces,
-            SettleEarly,
-        ] {
+        for mutation in
+            [DropSync, AckBeforeCommit, ForgetPosts, DropSilently, KeepQueues, ForgetBounces]
+        {
             let found = (0..1000).any(|seed| simulate(seed, mutation).is_err());
             assert!(found, "{mutation:?} goes unnoticed");
         }

@@ -47,8 +47,6 @@ enum Broken {
     KeepQueues,
     /// Senders are not told of messages that are removed
     ForgetBounces,
-    /// Acks are said to be durable before they are
-    SettleEarly,
 }
 
 /// Runs the seeds. `false` if one broke a promise.
@@ -63,7 +61,6 @@ pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<bool> {
         Some(Broken::DropSilently) => Mutation::DropSilently,
         Some(Broken::KeepQueues) => Mutation::KeepQueues,
         Some(Broken::ForgetBounces) => Mutation::ForgetBounces,
-        Some(Broken::SettleEarly) => Mutation::SettleEarly,
     };
     if args.mutate.is_some() {
         // A database on a disk that lies may panic; the simulation takes that for a finding.
@@ -146,7 +143,6 @@ fn report_to_user(
             Some(Broken::DropSilently) => " --mutate drop-silently",
             Some(Broken::KeepQueues) => " --mutate keep-queues",
             Some(Broken::ForgetBounces) => " --mutate forget-bounces",
-            Some(Broken::SettleEarly) => " --mutate settle-early",
         };
         println!("to run it again: mqtest simulate --seed {seed}{mutate}");
     }

@@ -196,11 +196,11 @@ impl Broker {
             link.version = version;
         }
         let first = self.limits.redelivery;
-        let (window, most) = match version {
-            Version::V1 => (1, first),
-            Version::V2 { window } => (window, self.limits.redelivery_max.max(first)),
+        let most = match version {
+            Version::V1 => first,
+            Version::V2 { .. } => self.limits.redelivery_max.max(first),
         };
-        let queue = Queue::new(node, window, Patience { first, most });
+        let queue = Queue::new(node, version, Patience { first, most });
         let unwelcomed = version != Version::V1;
         let posted = Posted::default();
         let (listing, settling, retry_at) = (0, 0, None);

@@ -13,7 +13,8 @@ fn limits() -> Limits {
 /// A queue of a node that is online, for which 100 messages of 1 KiB were committed, and what
 /// is done at first: bytes sent, and bytes marked.
 fn clogged(limits: &Limits) -> (Queue, usize, usize) {
-    let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 100, PATIENCE);
+    let mut queue =
+        Queue::new(NodeId { user: UserId(0), offset: 0 }, Version::V2 { window: 100 }, PATIENCE);
     let now = Duration::ZERO;
     assert!(matches!(queue.next(now, &mut Owners::new(), limits), Some(Step::List(_))));
     queue.listed(Vec::new(), None, limits);
@@ -54,7 +55,8 @@ fn a_link_that_writes_nothing_gets_no_more_than_its_limit() {
 fn what_is_purged_in_flight_keeps_its_place_until_its_ack_which_counts_no_more_or_until_it_is_due()
 {
     let limits = Limits { unwritten: 1 << 20, ..limits() };
-    let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 2, PATIENCE);
+    let mut queue =
+        Queue::new(NodeId { user: UserId(0), offset: 0 }, Version::V2 { window: 2 }, PATIENCE);
     let now = Duration::ZERO;
     assert!(matches!(queue.next(now, &mut Owners::new(), &limits), Some(Step::List(_))));
     queue.listed(Vec::new(), None, &limits);
@@ -83,7 +85,8 @@ fn what_is_purged_in_flight_keeps_its_place_until_its_ack_which_counts_no_more_o
 #[test]
 fn what_is_acked_keeps_its_place_until_that_is_durable() {
     let limits = Limits::default();
-    let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 4, PATIENCE);
+    let mut queue =
+        Queue::new(NodeId { user: UserId(0), offset: 0 }, Version::V2 { window: 4 }, PATIENCE);
     let mut ids = IdSource::new(0, MessageId::ZERO);
     let ids: Vec<_> = (1..=10).map(|nth| ids.next(nth)).collect();
     // How many are sent, and whether acks are to be made durable.
@@ -144,7 +147,8 @@ fn what_was_read_for_a_link_that_writes_nothing_is_forgotten_and_read_again() {
     let limits = limits();
     let (now, late) = (Duration::ZERO, Duration::from_secs(11));
     let mut owners = Owners::new();
-    let mut queue = Queue::new(NodeId { user: UserId(0), offset: 0 }, 100, PATIENCE);
+    let mut queue =
+        Queue::new(NodeId { user: UserId(0), offset: 0 }, Version::V2 { window: 100 }, PATIENCE);
     queue.next(now, &mut owners, &limits);
     let mut ids = IdSource::new(0, MessageId::ZERO);
     let found = (1..=40).map(|nth| (ids.next(nth), false)).collect();

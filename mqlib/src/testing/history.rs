@@ -88,6 +88,12 @@ impl History {
         self.receivers.entry(node).or_default().logged_in(window);
     }
 
+    /// `node` has logged in in version 1, where acks of the last moment may be undone, whatever the
+    /// window.
+    pub fn may_repeat(&mut self, node: NodeRef) {
+        self.receivers.entry(node).or_default().widest = usize::MAX;
+    }
+
     /// `post` is about to be handed over. Without an audience the harness tells of the messages
     /// that it becomes ([`committing`](Self::committing)).
     pub fn posted(&mut self, post: PostRef, audience: Option<Audience>) {

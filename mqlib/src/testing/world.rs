@@ -518,10 +518,6 @@ impl World {
                 }
             }
             SpoolOp::Copy(_, _, to) => self.history.copying((*to).into()),
-            SpoolOp::Settle(token) if self.mutation == Mutation::SettleEarly => {
-                server.done.push_back(SpoolDone::Settled(*token));
-                return self.history.verdict();
-            }
             SpoolOp::Delete(ids, nodes) => {
                 self.removing(ids, nodes)?;
                 for id in ids {

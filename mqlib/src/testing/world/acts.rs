@@ -74,6 +74,9 @@ impl World {
                     }
                 }
                 self.history.logged_in(node.into(), reply.window.unwrap_or(1));
+                if reply.window.is_none() {
+                    self.history.may_repeat(node.into());
+                }
             }
             ("ack", _) => {
                 let number: Option<u64> = reply.id.as_deref().and_then(|id| id.parse().ok());
