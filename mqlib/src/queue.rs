@@ -8,7 +8,11 @@
 //!
 //! A link takes only so much before its socket has taken it: behind it everything waits in the
 //! store. Every few deliveries there is a mark, and the link tells when it has passed it. When a
-//! delivery is not acked in time, most of what is known of the queue is forgotten, too.
+//! delivery is not acked in time, most of what is known of the queue is forgotten, too; a node that
+//! acks in time has more in hand.
+//!
+//! In version 2 what was acked keeps its place in the window until the store has made that durable,
+//! which a queue asks for before it runs out of places.
 
 mod flight;
 #[cfg(test)]

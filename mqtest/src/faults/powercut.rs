@@ -20,9 +20,9 @@ const WRITES: [(&str, u64); 5] =
     [("pwrite64", 60), ("pwritev", 12), ("fdatasync", 4), ("syncfs", 1), ("linkat", 10)];
 
 const ABOUT: &str = "\
-Cuts the power of a file system (an image on a loop device, FS_IOC_SHUTDOWN without flushing the log; the \
-server is stopped just before) under a server under load, every other time at a random instant and at its N-th write, sync or link, \
-mounts it again and starts the server again on what is left. Every fifth life is a whole one, in \
+Cuts the power of a file system (an image on a loop device, FS_IOC_SHUTDOWN without flushing the log; \
+the server is stopped just before) under a server under load, every other time at a random instant \
+and at its N-th write, sync or link, mounts it again and starts the server again on what is left. Every fifth life is a whole one, in \
 which everybody gets what waits for them.
 
 Shown: nothing that was acked is lost, and what `mqtest crash` shows besides.
