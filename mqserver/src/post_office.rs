@@ -25,7 +25,7 @@ use tokio::time::{sleep_until, timeout};
 /// Events handled in one round.
 const ROUND: usize = 1024;
 /// How long a stop waits for posts that are under way.
-const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(4);
 
 /// What a link's task is told.
 #[derive(Debug)]

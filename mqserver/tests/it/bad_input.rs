@@ -455,6 +455,29 @@ async fn a_frame_that_breaks_the_rfc_is_refused() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_bad_frame_is_answered_and_the_quit_says_what_was_wrong() {
+    let (_store, server) = server().await;
+    let taken = json!({"op": "register", "userId": "mallory", "newNode": "n0", "aliases": ""});
+    for framing in BOTH {
+        let first = if framing == Framing::WebSocket { 0x82 } else { 0x85 };
+        let mut bad = vec![(head(framing, first, (16 << 20) + 1), "message too large")];
+        if framing == Framing::WebSocket {
+            bad.push((head(framing, 0x83, 0), "invalid frame"));
+        }
+        for (bad, text) in bad {
+            let mut socket = Socket::open(server.address, framing).await;
+            // In one segment, so that the server reads all of it at once.
+            let begun = frame(framing, &message(&taken.to_string(), b""));
+            socket.send(&[begun, bad].concat()).await;
+            let said = socket.said().await;
+            assert_eq!(said.len(), 2, "{framing:?} {text} {said:?}");
+            assert!(said[0].contains("user exists"), "{said:?}");
+            assert_eq!(said[1], quit(text), "{framing:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_empty_message_is_an_error() {
     let (_store, server) = server().await;
     for framing in BOTH {

@@ -453,18 +453,18 @@ async fn the_waits_double_in_version_2_only() {
     let (mut old, _) = Node::login(&server, Framing::Raw, "bob", "n1", &json!({})).await;
     post(&mut alice(&server).await, 0..1).await;
     let start = Instant::now();
-    for (again, at) in [(0, 0), (1, 1), (2, 3)] {
+    for (again, at) in [(0, 0.0), (1, 0.9), (2, 2.9), (3, 6.9)] {
         let header = new.next().await;
         assert_eq!(header.get("redelivered"), (again > 0).then_some(&json!(again)));
-        let wanted = at as f64;
-        let elapsed = start.elapsed().as_secs_f64();
-        assert!(elapsed > wanted - 0.1 && elapsed < wanted + 0.9, "{again} after {elapsed} s");
+        assert!(start.elapsed().as_secs_f64() >= at, "{again} after {:?}", start.elapsed());
     }
-    // In as much time, the old one came more often.
-    for _ in 0..4 {
-        assert_eq!(old.next().await["op"], "deliver");
+    // By then, the old one came more often.
+    let mut olds = 0;
+    while let Ok(header) = timeout(Duration::from_millis(100), old.next()).await {
+        assert_eq!(header["op"], "deliver");
+        olds += 1;
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(olds > 4, "{olds}");
 }
 
 #[tokio::test]
