@@ -76,7 +76,8 @@ pub(crate) struct Tags {
 impl Tags {
     /// Those of entries, the oldest first.
     pub(crate) fn new(entries: &[Entry]) -> Self {
-        let mut tags = Self::default();
+        let places = HashTable::with_capacity(entries.len());
+        let mut tags = Self { tags: Vec::with_capacity(entries.len()), oldest: 0, places };
         for (key, _) in entries {
             tags.insert(*key);
         }
@@ -142,7 +143,7 @@ impl Slots {
             .take(REMEMBERED)
             .map(|bytes| {
                 let entry = decode(bytes);
-                damaged += usize::from(!is_right(bytes));
+                damaged += usize::from(entry.is_none() && !is_empty(bytes));
                 entry
             })
             .collect();
@@ -155,18 +156,20 @@ impl Slots {
     /// All entries, the oldest first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut entries: Vec<_> = self.slots.iter().flatten().copied().collect();
-        entries.sort_unstable_by_key(|(_, id)| *id);
+        // Mostly two runs in order, which a stable sort only has to merge.
+        entries.sort_by_key(|(_, id)| *id);
         entries
     }
 
     /// Puts entries, the oldest first, in place of what is empty, and then of the oldest. The slots
     /// that changed.
     pub(crate) fn put(&mut self, entries: &[Entry]) -> Vec<usize> {
-        let is_there = |id: MessageId| self.slots.iter().flatten().any(|(_, there)| *there == id);
-        let news: Vec<_> = entries.iter().filter(|(_, id)| !is_there(*id)).copied().collect();
         self.slots.resize(REMEMBERED, None);
+        let id_at = |place: &usize| self.slots[*place].map(|(_, id)| id);
         let mut places: Vec<usize> = (0..REMEMBERED).collect();
-        places.sort_by_key(|place| self.slots[*place].map(|(_, id)| id));
+        places.sort_by_key(id_at);
+        let is_there = |id: MessageId| places.binary_search_by_key(&Some(id), id_at).is_ok();
+        let news: Vec<_> = entries.iter().filter(|(_, id)| !is_there(*id)).copied().collect();
         let skip = news.len().saturating_sub(REMEMBERED);
         let mut changed = Vec::new();
         for (entry, place) in news.into_iter().skip(skip).zip(places) {
@@ -226,7 +229,11 @@ pub(crate) fn offset(slot: usize) -> u64 {
 
 /// Is a slot what was written there, or empty?
 pub(crate) fn is_right(slot: &[u8]) -> bool {
-    decode(slot).is_some() || slot.iter().all(|&byte| byte == 0)
+    decode(slot).is_some() || is_empty(slot)
+}
+
+fn is_empty(slot: &[u8]) -> bool {
+    slot.iter().all(|&byte| byte == 0)
 }
 
 fn decode(bytes: &[u8]) -> Option<Entry> {
