@@ -101,8 +101,8 @@ impl History {
         let acks_before = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
         self.in_flight += 1;
         self.counts.posts += 1;
-        let entry =
-            Post { fate: Fate::InFlight, again: false, displaced: false, acks_before, promise };
+        let (fate, since) = (Fate::InFlight, self.last_id);
+        let entry = Post { fate, again: false, since, displaced: false, acks_before, promise };
         self.posts.entry(post.from).or_default().insert(post.seq, entry);
     }
 
@@ -110,8 +110,9 @@ impl History {
     /// settled needs no books.
     pub fn reposted(&mut self, post: PostRef) {
         let acked = self.receivers.get(&post.from).map_or(0, |receiver| receiver.acked);
+        let since = self.last_id;
         let Some(entry) = self.post_mut(post) else { return };
-        entry.again = true;
+        (entry.again, entry.since) = (true, since);
         if entry.fate != Fate::InFlight {
             if entry.fate == Fate::Acked {
                 return;

@@ -1,5 +1,6 @@
 //! Nodes and posts by number, and whom a post is for.
 
+use crate::id::MessageId;
 use crate::node::NodeId;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -84,6 +85,8 @@ pub(super) struct Post {
     pub(super) fate: Fate,
     /// It was posted more than once.
     pub(super) again: bool,
+    /// The last id when it was posted last, where ids are seen as they are given.
+    pub(super) since: Option<MessageId>,
     /// It came to nothing at first, unknown to its sender, and has lost its place in the order.
     pub(super) displaced: bool,
     /// How many acks its sender had sent before it.

@@ -22,11 +22,17 @@ impl History {
         self.last_id = Some(id);
         let message = Message::committed(post, nodes, to_one);
         if let Some(post) = post
-            && self.post_mut(post).is_some_and(|entry| entry.again)
+            && let Some(since) =
+                self.post_mut(post).filter(|entry| entry.again).map(|entry| entry.since)
         {
-            // The first attempt came to nothing, or it will be a stray.
+            // The attempts before came to nothing, or they will be strays: all that they were to
+            // become, for this one may be for fewer.
             let same = message.purpose();
-            self.messages.retain(|_, other| other.got_somewhere() || other.purpose() != same);
+            let before = |id: &MessageId| since.is_some_and(|since| *id <= since);
+            self.messages.retain(|id, other| {
+                let of_it = other.post == Some(post) && before(id) || other.purpose() == same;
+                other.got_somewhere() || !of_it
+            });
         }
         self.messages.insert(id, message);
     }

@@ -488,3 +488,19 @@ fn what_was_given_up_and_comes_again_after_it_was_settled_is_a_duplicate() {
     assert!(counts.are_clean());
     assert_eq!((counts.deliveries, counts.duplicates), (2, 2));
 }
+
+#[test]
+fn what_a_repeat_stores_for_fewer_takes_the_place_of_all_that_was_cut_off() {
+    let mut history = History::default();
+    let post = post(A, 1);
+    history.posted(post, None);
+    history.committing(Some(post), id(1), &[B], true);
+    history.committing(Some(post), id(2), &[C], true);
+    history.crashed(Some(id(2)));
+    history.reposted(post);
+    history.committing(Some(post), id(3), &[C], true);
+    history.acked(post, Some(id(3)));
+    get(&mut history, C, post, 3);
+    ack(&mut history, C, post, 3);
+    assert!(history.close().0.are_clean());
+}
