@@ -4,6 +4,7 @@ use super::fault::missing;
 use super::reading::{REFUSALS, ReadMessage};
 use super::shop::Shop;
 use super::{LINE, Wanted, file_name, path};
+use crate::disk::Disk;
 use crate::header;
 use crate::id::MessageId;
 use bytes::Bytes;
@@ -36,6 +37,19 @@ pub struct Others {
     pub directories: Vec<Arc<str>>,
     /// What one of them has acked, though it may still be there.
     pub acked: HashSet<MessageId>,
+    /// What waits for one of them, though it need not be there yet.
+    pub unfiled: HashSet<(Arc<str>, MessageId)>,
+}
+
+impl Others {
+    /// Does a message wait for all of them?
+    fn wait_for(&self, disk: &dyn Disk, id: MessageId, to_one: bool) -> bool {
+        let waits = |other: &Arc<str>| {
+            self.unfiled.contains(&(other.clone(), id))
+                || disk.exists(&path(other, id, to_one)).unwrap_or(true)
+        };
+        !self.acked.contains(&id) && self.directories.iter().all(waits)
+    }
 }
 
 /// What a look came to.
@@ -50,19 +64,23 @@ pub struct Glanced {
 
 impl Shop<'_> {
     /// Looks at messages in a directory. With their headers they are read, one at a time, and verified.
+    /// `unfiled` was seen elsewhere; only whether it waits for the other nodes is not known yet.
     pub(super) fn glance(
         &mut self,
         directory: &str,
         wanted: &[(MessageId, bool)],
         headers: bool,
         others: &Others,
+        unfiled: &[Glance],
     ) -> io::Result<Glanced> {
         let disk = self.disk;
-        let by_others = |id, to_one| {
-            let waits = |other: &Arc<str>| disk.exists(&path(other, id, to_one)).unwrap_or(true);
-            !others.acked.contains(&id) && others.directories.iter().all(waits)
+        let by_others = |id, to_one| others.wait_for(disk, id, to_one);
+        let with_others = |glance: &Glance| {
+            let by_others = by_others(glance.id, glance.to_one);
+            Glance { by_others, ..glance.clone() }
         };
         let mut glanced = Glanced::default();
+        glanced.seen.extend(unfiled.iter().map(with_others));
         if !headers {
             let names: Vec<_> = wanted.iter().map(|(id, one)| file_name(*id, *one)).collect();
             for (&(id, to_one), len) in wanted.iter().zip(self.disk.lengths(directory, &names)) {

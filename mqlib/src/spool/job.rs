@@ -131,8 +131,8 @@ pub enum Job {
         headers: bool,
         /// Other nodes that may have the messages.
         others: Others,
-        /// What was seen of messages that are not filed.
-        seen: Vec<Glance>,
+        /// What was seen of messages that are not filed, but for whether they wait for the others.
+        unfiled: Vec<Glance>,
     },
     /// Find queues with messages before an id. Like to measure, this is not for the thread that reads
     /// for everyone.
@@ -289,16 +289,12 @@ impl Job {
                     result => JobDone::Measured(token, result),
                 }
             }
-            Self::Glance { token, node, directory, wanted, headers, others, mut seen } => {
-                match shop.glance(&directory, &wanted, headers, &others) {
+            Self::Glance { token, node, directory, wanted, headers, others, unfiled } => {
+                match shop.glance(&directory, &wanted, headers, &others, &unfiled) {
                     Err(error) if is_full(&error) => JobDone::Again(
-                        Self::Glance { token, node, directory, wanted, headers, others, seen },
+                        Self::Glance { token, node, directory, wanted, headers, others, unfiled },
                         error,
                     ),
-                    Ok(mut glanced) => {
-                        glanced.seen.append(&mut seen);
-                        JobDone::Glanced(token, node, Ok(glanced))
-                    }
                     result => JobDone::Glanced(token, node, result),
                 }
             }

@@ -31,7 +31,9 @@ impl Store {
         }
     }
 
-    /// Looks at messages: what is not filed is here, the rest is for a worker.
+    /// Looks at messages: what is not filed is here, the rest is for a worker. Also whether what is not
+    /// filed waits for other nodes, for they may have been copied to before the crash that brought it
+    /// back here: then they have a file of a message that was not posted to them.
     pub(super) fn glance(
         &mut self,
         token: u64,
@@ -40,24 +42,38 @@ impl Store {
         headers: bool,
         others: &[NodeId],
     ) {
-        let mut seen = Vec::new();
+        let asked = self.others(&wanted, others);
+        let mut unfiled = Vec::new();
         wanted.retain(|(id, _)| {
             let entry = self.index.get(*id).filter(|entry| entry.waits_for(node));
-            seen.extend(entry.map(|entry| glance_at(entry, others)));
+            unfiled.extend(entry.map(glance_at));
             entry.is_none()
         });
         match self.directory(node) {
-            Some(directory) if !wanted.is_empty() => {
-                // What another has acked may still be there.
-                let acked = |id| others.iter().any(|other| self.deleting.contains(*other, id));
-                let acked = wanted.iter().map(|(id, _)| *id).filter(|id| acked(*id)).collect();
-                let directories = others.iter().filter_map(|other| self.directory(*other));
-                let others = Others { directories: directories.collect(), acked };
-                let job = Job::Glance { token, node, directory, wanted, headers, others, seen };
+            Some(directory) if !wanted.is_empty() || !others.is_empty() => {
+                let others = asked;
+                let job = Job::Glance { token, node, directory, wanted, headers, others, unfiled };
                 self.jobs.push_back(job);
             }
-            _ => self.done.push_back(SpoolDone::Glanced(token, seen)),
+            _ => self.done.push_back(SpoolDone::Glanced(token, unfiled)),
         }
+    }
+
+    /// What is known here of other nodes that are asked about.
+    fn others(&self, wanted: &[(MessageId, bool)], nodes: &[NodeId]) -> Others {
+        let mut others = Others::default();
+        for &node in nodes {
+            let Some(directory) = self.directory(node) else { continue };
+            for (id, _) in wanted {
+                if self.deleting.contains(node, *id) {
+                    others.acked.insert(*id);
+                } else if self.index.get(*id).is_some_and(|entry| entry.waits_for(node)) {
+                    others.unfiled.insert((directory.clone(), *id));
+                }
+            }
+            others.directories.push(directory);
+        }
+        others
     }
 
     pub(super) fn glanced(&mut self, token: u64, node: NodeId, glanced: Glanced) {
@@ -69,14 +85,13 @@ impl Store {
     }
 }
 
-/// What is to be seen of a message that is not filed.
-fn glance_at(entry: &Entry, others: &[NodeId]) -> Glance {
+/// What is to be seen of a message that is not filed; of other nodes, as if none were asked about.
+fn glance_at(entry: &Entry) -> Glance {
     let begin = match &entry.content {
         Content::Whole(message) => message,
         Content::Staged(staged) => &staged.header,
     };
     let header = header::split(begin).map(|(header, _)| header).unwrap_or_default();
     let (id, to_one, len) = (entry.id, entry.to_one, entry.content.message_len());
-    let by_others = others.iter().all(|other| entry.waits_for(*other));
-    Glance { id, to_one, len, header: Bytes::copy_from_slice(header), by_others }
+    Glance { id, to_one, len, header: Bytes::copy_from_slice(header), by_others: true }
 }

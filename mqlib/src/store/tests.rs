@@ -20,12 +20,14 @@ fn open(disk: &SimDisk) -> (Store, MessageId) {
 const NODE: NodeId = NodeId { user: UserId(0), offset: 0 };
 
 fn post(id: MessageId) -> SpoolOp {
-    let node = NODE;
+    post_to(id, vec![NODE])
+}
+
+fn post_to(id: MessageId, nodes: Vec<NodeId>) -> SpoolOp {
     let content = Content::Whole((&b"2   {}"[..]).into());
-    let nodes = vec![node];
     SpoolOp::Commit(Post {
         id,
-        origin: node,
+        origin: NODE,
         nodes,
         to_one: false,
         content,
@@ -109,6 +111,62 @@ fn a_damaged_message_is_told_as_lost_to_its_node_whoever_asked() {
     let lost =
         |done: &SpoolDone| matches!(done, SpoolDone::Lost(NODE, len) if *len == b"2   {}".len());
     assert!(done.iter().any(lost), "{done:?}");
+}
+
+/// A second device of `NODE`'s user.
+const OTHER: NodeId = NodeId { user: UserId(0), offset: 1 };
+
+fn add_bob(store: &mut Store) {
+    let user = User { name: "bob".into(), ..User::default() };
+    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
+}
+
+/// Does a message of `NODE`'s wait for `OTHER` as well?
+fn waits_for_other(store: &mut Store, disk: &SimDisk, id: MessageId) -> bool {
+    let now = Duration::from_secs(5);
+    store.submit(now, SpoolOp::Glance(9, NODE, vec![(id, false)], true, vec![OTHER]));
+    work(store, disk, 5..6)
+        .into_iter()
+        .find_map(|done| match done {
+            SpoolDone::Glanced(9, seen) => Some(seen[0].by_others),
+            _ => None,
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_node_that_was_copied_to_before_a_crash_has_what_is_to_be_filed_again_until_it_acks() {
+    let disk = SimDisk::new(0);
+    let (mut store, id) = open(&disk);
+    add_bob(&mut store);
+    store.submit(Duration::ZERO, post(id));
+    store.submit(Duration::ZERO, SpoolOp::Copy(2, NODE, OTHER));
+    work(&mut store, &disk, 0..3);
+    disk.crash_keeping(1.0, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let (mut store, _) = open(&disk);
+    assert!(store.index.get(id).is_some(), "it is to be filed again");
+    assert!(waits_for_other(&mut store, &disk, id));
+
+    disk.crash_keeping(1.0, &mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let (mut store, _) = open(&disk);
+    store.submit(Duration::from_secs(5), SpoolOp::Delete(vec![id], vec![OTHER]));
+    assert!(!waits_for_other(&mut store, &disk, id));
+}
+
+#[test]
+fn what_another_node_acks_while_it_is_filed_waits_for_that_node_no_more() {
+    let disk = SimDisk::new(0);
+    let (mut store, id) = open(&disk);
+    add_bob(&mut store);
+    work(&mut store, &disk, 0..1);
+    let now = Duration::from_secs(4);
+    store.submit(Duration::ZERO, post_to(id, vec![NODE, OTHER]));
+    store.commit(Duration::ZERO).unwrap();
+    store.handle_timeout(now);
+    let filing = std::iter::from_fn(|| store.poll_job()).find(|job| matches!(job, Job::File(_)));
+    store.submit(now, SpoolOp::Delete(vec![id], vec![OTHER]));
+    assert!(!waits_for_other(&mut store, &disk, id));
+    assert!(store.index.get(id).is_some_and(Entry::is_filing), "{filing:?}");
 }
 
 #[test]
