@@ -68,6 +68,7 @@ pub(super) async fn live(
         quiet: false,
         broken: None,
         full: false,
+        marks: VecDeque::new(),
         _seat: seat,
     };
     if door.events.send(Event::Opened(id, handle, connected)).is_ok() {
@@ -100,6 +101,8 @@ struct Session<'a> {
     broken: Option<Error>,
     /// So much waits for the socket that nothing more is sent.
     full: bool,
+    /// Marks that the socket has not passed: where in all that is sent, and the bytes of each.
+    marks: VecDeque<(u64, usize)>,
     _seat: Seat,
 }
 
@@ -219,7 +222,8 @@ impl Session<'_> {
                 }
                 ToLink::Deliver(_) | ToLink::Settled => Ok(()),
                 ToLink::Mark(bytes) => {
-                    let _ = self.door.events.send(Event::Written(self.id, bytes));
+                    let at = self.link.sent() + self.link.queued() as u64;
+                    self.marks.push_back((at, bytes));
                     Ok(())
                 }
                 ToLink::Quiet => {
@@ -232,9 +236,22 @@ impl Session<'_> {
                 return Poll::Ready(Wake::Gone(Some(error)));
             }
         }
-        match self.link.poll_flush(cx) {
+        let flushed = self.link.poll_flush(cx);
+        self.tell_written();
+        match flushed {
             Poll::Ready(Err(error)) => Poll::Ready(Wake::Gone(Some(error))),
             _ => Poll::Pending,
+        }
+    }
+
+    /// Tells of the marks that the socket has passed.
+    fn tell_written(&mut self) {
+        let mut written = 0;
+        while let Some((_, bytes)) = self.marks.pop_front_if(|(at, _)| *at <= self.link.sent()) {
+            written += bytes;
+        }
+        if written > 0 {
+            let _ = self.door.events.send(Event::Written(self.id, written));
         }
     }
 
