@@ -58,8 +58,8 @@ more than --max-kib of the server's memory, if the others' p99 from post to deli
 they read again. Of the latencies the median of the rounds counts.
 
 Examples:
-  mqtest stalled                                  1,000 readers, three rounds, two minutes
-  mqtest stalled --readers 200 --rounds 1 --max-slower 100
+  mqtest stalled                                  1,000 readers, three rounds, five minutes
+  mqtest stalled --readers 200 --rounds 1 --seconds 6 --max-slower 100
                                                   a short one, on a machine with other work
   mqtest stalled --rounds 15 --seconds 10         a long one
   mqtest stalled --window 1000 --size 512         many small messages in flight";
@@ -91,8 +91,8 @@ pub(crate) struct StalledArgs {
     /// How often it is measured without the readers, and with them
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = range!(u32).range(1..=1000))]
     rounds: u32,
-    /// How long it is measured each time
-    #[arg(long, value_name = "S", default_value_t = 6.0, value_parser = crate::bench::report::seconds)]
+    /// How long it is measured each time: what the burst left for the disk to do is over by then
+    #[arg(long, value_name = "S", default_value_t = 30.0, value_parser = crate::bench::report::seconds)]
     seconds: f64,
     /// KiB of the server's memory that a reader may cost
     #[arg(long, value_name = "KIB", default_value_t = 64.0)]
