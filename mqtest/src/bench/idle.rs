@@ -18,6 +18,8 @@ const EXAMPLES: &str = "\
 Examples:
   mqtest bench idle                          2,000 WebSockets that are logged in
   mqtest bench idle --clients 100 --framing raw
+  mqtest bench idle --tls --clients 15000 --max-kib 20
+                                             fails if one of them costs more
   mqtest bench idle --offline-nodes 1000000  no links, but many users that are offline
 
 With --offline-nodes the directory is written before the server starts, and its memory is compared
@@ -35,8 +37,11 @@ pub(crate) struct IdleArgs {
     /// How long they do nothing, while the server's CPU is watched
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = super::report::seconds)]
     seconds: f64,
+    /// A link must not cost more of the server's memory than this, in KiB
+    #[arg(long, value_name = "KIB")]
+    max_kib: Option<f64>,
     /// Instead of links, so many users that are offline, with a node each and nothing waiting
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000_000), conflicts_with_all = ["clients", "seconds"])]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..10_000_000), conflicts_with_all = ["clients", "seconds", "max_kib"])]
     offline_nodes: u32,
 }
 
@@ -71,6 +76,7 @@ async fn measure_at(rig: &Rig, args: &IdleArgs, command: String) -> anyhow::Resu
     report.put("kib_per_link", "a link", (after - before) / links, "KiB");
     let slope = (after - middle) / second.len() as f64;
     report.put("kib_per_further_link", "a link of the second half", slope, "KiB");
+    report.bound("kib_per_link", args.max_kib);
     report.put("cpu_percent", "server CPU while nothing happens", busy, "% of a core");
     report.note("user-space memory: what the kernel keeps for a socket is not in it");
     report.note("the second half tells better: the first grows into memory that registering used");

@@ -89,6 +89,15 @@ impl Report {
         self.broken.push(text);
     }
 
+    /// A figure must not exceed a bound, if there is one.
+    pub(crate) fn bound(&mut self, key: &str, most: Option<f64>) {
+        if let (Some(most), Some(value)) = (most, self.get(key))
+            && value > most
+        {
+            self.broken(format!("{key} is {value:.2}, more than {most}"));
+        }
+    }
+
     /// Says so, if `count` is not 0.
     pub(crate) fn broken_if(&mut self, count: u64, what: &str) {
         if count != 0 {
