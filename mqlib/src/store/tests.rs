@@ -19,6 +19,14 @@ fn open(disk: &SimDisk) -> (Store, MessageId) {
 
 const NODE: NodeId = NodeId { user: UserId(0), offset: 0 };
 
+/// A second device of `NODE`'s user.
+const OTHER: NodeId = NodeId { user: UserId(0), offset: 1 };
+
+fn add_bob(store: &mut Store) {
+    let user = User { name: "bob".into(), ..User::default() };
+    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
+}
+
 fn post(id: MessageId) -> SpoolOp {
     post_to(id, vec![NODE])
 }
@@ -99,8 +107,7 @@ fn a_directory_whose_sync_failed_opens_whatever_a_power_cut_leaves_of_the_start_
 fn a_damaged_message_is_told_as_lost_to_its_node_whoever_asked() {
     let disk = SimDisk::new(0);
     let (mut store, next) = open(&disk);
-    let user = User { name: "bob".into(), ..User::default() };
-    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
+    add_bob(&mut store);
     store.submit(Duration::ZERO, post(next));
     work(&mut store, &disk, 0..3);
     let file = format!("{}/{next}", spool::directory("bob", NODE));
@@ -111,14 +118,6 @@ fn a_damaged_message_is_told_as_lost_to_its_node_whoever_asked() {
     let lost =
         |done: &SpoolDone| matches!(done, SpoolDone::Lost(NODE, len) if *len == b"2   {}".len());
     assert!(done.iter().any(lost), "{done:?}");
-}
-
-/// A second device of `NODE`'s user.
-const OTHER: NodeId = NodeId { user: UserId(0), offset: 1 };
-
-fn add_bob(store: &mut Store) {
-    let user = User { name: "bob".into(), ..User::default() };
-    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
 }
 
 /// Does a message of `NODE`'s wait for `OTHER` as well?
@@ -151,6 +150,17 @@ fn a_node_that_was_copied_to_before_a_crash_has_what_is_to_be_filed_again_until_
     let (mut store, _) = open(&disk);
     store.submit(Duration::from_secs(5), SpoolOp::Delete(vec![id], vec![OTHER]));
     assert!(!waits_for_other(&mut store, &disk, id));
+}
+
+#[test]
+fn what_is_not_filed_yet_waits_for_the_other_nodes_it_was_posted_to() {
+    let disk = SimDisk::new(0);
+    let (mut store, id) = open(&disk);
+    add_bob(&mut store);
+    work(&mut store, &disk, 0..1);
+    store.submit(Duration::ZERO, post_to(id, vec![NODE, OTHER]));
+    store.commit(Duration::ZERO).unwrap();
+    assert!(waits_for_other(&mut store, &disk, id));
 }
 
 #[test]
@@ -191,8 +201,7 @@ fn a_server_that_dies_again_and_again_before_its_first_commit_can_commit_at_last
 fn a_message_that_the_disk_refuses_to_read_is_tried_again_and_passed_over_only_in_the_end() {
     let disk = SimDisk::new(0);
     let (mut store, next) = open(&disk);
-    let user = User { name: "bob".into(), ..User::default() };
-    store.submit(Duration::ZERO, SpoolOp::Edit(1, vec![Edit::User(UserId(0), user)]));
+    add_bob(&mut store);
     store.submit(Duration::ZERO, post(next));
     work(&mut store, &disk, 0..3);
     let loaded = |done: Vec<SpoolDone>| {
