@@ -17,6 +17,11 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    /// Was every promise kept?
+    pub(crate) fn is_kept(&self) -> bool {
+        self.counts.are_clean() && self.broken.is_empty()
+    }
+
     /// Adds a figure.
     pub(crate) fn put(&mut self, name: &str, value: impl Into<Value>) {
         self.figures.insert(name.to_owned(), value.into());
@@ -24,7 +29,7 @@ impl Verdict {
 
     /// Prints it; was every promise kept?
     pub(crate) fn tell(mut self, trial: &str, as_json: bool) -> anyhow::Result<bool> {
-        let ok = self.counts.are_clean() && self.broken.is_empty();
+        let ok = self.is_kept();
         self.broken.truncate(EXAMPLES);
         if as_json {
             let mut all = Map::new();
